@@ -19,7 +19,7 @@ from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.blob import packed
 from yacs_sweep.show.report.page.html import SCRIPTS, page
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
 
 def unpacked(text: str) -> Any:

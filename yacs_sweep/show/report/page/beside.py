@@ -17,7 +17,7 @@ from ..columns import column
 from ..data import Sweep, Trial, is_finished, text_of
 from ..findings import Findings
 from .figures import brief
-from .pieces import numbers, table
+from .pieces import numbers, table, without_long
 
 MOST = 400  # points of a picture
 CURVES = 4  # metrics whose curves are drawn
@@ -46,7 +46,7 @@ def beside(pair: Pair) -> str:
     if text := common_text(pair.snapshots, common_of(pair.snapshots)):
         parts.append(f'<p class="lead">{escape(sentence(text))}</p>')
     rows = [[escape(cell) for cell in row] for row in summary_rows(pair.snapshots, found)]
-    sure = [findings.verdict.text if findings.verdict is not None else "–" for findings in pair.findings]
+    sure = [without_long(findings.verdict.text) if findings.verdict is not None else "–" for findings in pair.findings]
     place = next((place for place, row in enumerate(rows) if row[0] == "in"), len(rows) - 1)
     rows.insert(place + 1, ["how sure", *map(escape, sure)])
     heads = [("name", ""), *(("", sweep_id) for sweep_id in pair.ids)]
@@ -54,6 +54,12 @@ def beside(pair: Pair) -> str:
     parts.append("<h3>What was searched</h3>" + _parameters(pair, found))
     parts.append('<div id="beside-pictures"></div>')
     return "".join(parts)
+
+
+def answer(pair: Pair) -> str:
+    """Writes for the first screen which of the two is better, with a link to the section."""
+    other, text = pair.ids[1], verdict_text(pair.snapshots, difference(pair.snapshots))
+    return f'<p class="note"><a href="#beside">Beside {escape(other)}</a>: {escape(text)}.</p>'
 
 
 def _parameters(pair: Pair, found: Sequence[Mapping[str, Any]]) -> str:

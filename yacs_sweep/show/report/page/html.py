@@ -23,7 +23,7 @@ from ...lines import epochs_apart, in_search, over_folds, trained_again
 from ..data import Sweep, text_of
 from ..findings import Findings, commits, failures, searched_rows
 from ..repeat import commands
-from .beside import Pair, beside, pictures
+from .beside import Pair, answer, beside, pictures
 from .blob import blob, packed
 from .pieces import command, numbers, state, table, value
 from .sections import curves, family, front, history, importance, parallel, plot, rungs, slices
@@ -93,7 +93,7 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
 </head>
 <body>
 <a class="skip" href="#trials">Skip to the trials</a>
-{header(findings)}
+{header(findings, answer(pair) if pair is not None else "")}
 <nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
 <main>{top}{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>

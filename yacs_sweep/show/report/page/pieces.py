@@ -12,6 +12,15 @@ from ..data import text_of
 
 EXPONENT = re.compile(r"(?<=\de)-(?=\d)")
 
+BREAKS = re.compile(r"([._/])")
+NARROW = 12  # letters of a name that stays in one line
+LONG = re.compile(r" \([^()]{40,}\)")
+
+
+def without_long(text: str) -> str:
+    """Leaves out the long brackets of a verdict, which have the numbers behind it."""
+    return LONG.sub("", text)
+
 
 def value(number: Any) -> str:
     """Formats a number as HTML, with a real minus sign."""
@@ -23,6 +32,11 @@ def value(number: Any) -> str:
 def numbers(text: str) -> str:
     """Formats a text with numbers as HTML, whose exponents have a real minus sign, at which no line breaks."""
     return EXPONENT.sub("−", escape(text))
+
+
+def breakable(name: str) -> str:
+    """Formats a name as HTML; a long one may break after its dots, underscores and slashes."""
+    return BREAKS.sub(r"\1<wbr>", escape(name)) if len(name) > NARROW else escape(name)
 
 
 def command(line: str) -> str:

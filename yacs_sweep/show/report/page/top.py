@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from ..data import Sweep
 from ..findings import Findings, busy, described, span
 from ..importance import leading
 from ..repeat import commands
-from .pieces import command, numbers, table, value
+from .pieces import breakable, command, numbers, table, value, without_long
 from .sections import aims_text
 from .trials import parameter
 
@@ -28,13 +27,16 @@ SURE = {  # by the verdict's `clear`
 }
 
 ALONE = "Nothing to compare with: no other {} has finished."
-LONG = re.compile(r" \([^()]{40,}\)")  # numbers behind a statement, which the first screen folds
 
 
-def header(findings: Findings) -> str:
-    """Writes the first screen."""
-    name = escape(findings.sweep.name)
-    return f'<header><h1>{name}</h1><p class="sub">{_subtitle(findings.sweep)}</p>{_tiles(findings)}{_answer(findings)}</header>'
+def header(findings: Findings, beside: str = "") -> str:
+    """Writes the first screen.
+
+    Args:
+        beside: how the sweep compares with the one beside it, as HTML.
+    """
+    title = f'<h1>{escape(findings.sweep.name)}</h1><p class="sub">{_subtitle(findings.sweep)}</p>{beside}'
+    return f"<header>{title}{_tiles(findings)}{_answer(findings)}</header>"
 
 
 def _answer(findings: Findings) -> str:
@@ -65,7 +67,7 @@ def _configuration(findings: Findings) -> str:
         declared = sweep.declared(name)
         before = [parameter(defaults[name]) if name in defaults else "–"] if defaults else []
         found = described(declared) if declared else ""
-        rows.append([escape(name), *before, parameter(best.params[name]), numbers(found)])
+        rows.append([breakable(name), *before, parameter(best.params[name]), numbers(found)])
     heads = [("name", "parameter"), *([("num", "default")] if defaults else []), ("num", "best"), ("", "searched over")]
     more = (
         f'<p class="lead">and {len(given) - CONFIGURED} more in the table below</p>' if len(given) > CONFIGURED else ""
@@ -81,7 +83,7 @@ def _sure(findings: Findings) -> str:
     verdict = findings.verdict
     if verdict is None:
         return f"<p>{ALONE.format(sweep.noun)}</p>" if sweep.best is not None else ""
-    brief = LONG.sub("", verdict.text)
+    brief = without_long(verdict.text)
     more = f"<details><summary>In numbers</summary><p>{escape(verdict.text)}</p></details>"
     found = f"<p><b>{escape(SURE[verdict.clear])}</b></p><p>{escape(brief)}</p>{more if brief != verdict.text else ''}"
     if (many := len(sweep.finished)) > 10 and not sweep.by_points:

@@ -14,7 +14,7 @@
   };
   function ticks(low, high, many) {
     const span = high - low || Math.abs(high) || 1, rough = span / many, power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+    const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough);
     const found = [];
     for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) found.push(Math.abs(at) < step * 1e-9 ? 0 : at);
     return found;

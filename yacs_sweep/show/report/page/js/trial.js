@@ -53,7 +53,7 @@
     const { field } = trial, metric = store.sweep.metric, rank = field("rank"), value = field("value"), error = field("error");
     const rows = [];
     const add = (name, ...content) => { if (content.some((item) => item !== null && item !== "" && item !== undefined)) rows.push(make("dt", {}, name), make("dd", {}, ...content.filter((item) => item !== null && item !== undefined))); };
-    add("state", report.stateLabel(field("state")), field("reason") && field("reason") !== field("state") ? ` ${field("reason")}` : null, field("violated") ? ` violates ${field("violated")}` : null);
+    add("state", report.stateLabel(field("state")), field("reason") && field("reason") !== field("state") ? ` · ${field("reason")}` : null, field("violated") ? ` violates ${field("violated")}` : null);
     if (metric && value !== null) add(metric, short(value), error === null ? null : ` ± ${short(error, 2)} (standard error)`, rank ? ` · place ${rank}` : null, trial.name === store.sweep.best ? " · the best" : null);
     if (field("duration") !== null) add("took", report.format.duration(field("duration")));
     add("started", time(field("started")));

@@ -44,24 +44,27 @@
     const [unit, name] = span > 3 * 86400 ? [86400, "days"] : span > 3 * 3600 ? [3600, "hours"] : span > 180 ? [60, "minutes"] : [1, "seconds"];
     const inside = (b) => { const row = rowOf(b[3]); return row === undefined || plots.isVisible(row); };
     const chosen = new Set(plots.marked());
-    const group = (bars, colour, opacity) => ({
+    const PATTERNS = { stopped: "/", paused: ".", failed: "x", lost: "x", killed: "-", running: "" };  // beside the colours
+    const pattern = (name) => (t.bars.length > 400 || !PATTERNS[name] ? {} : { pattern: { shape: PATTERNS[name], fillmode: "overlay", fgcolor: c.paper, size: 6, solidity: 0.25 } });
+    const group = (bars, colour, opacity, name) => ({
       type: "bar", orientation: "h", base: bars.map((b) => b[1] / unit), x: bars.map((b) => Math.max(b[2] / unit, span / unit / 1500)), y: bars.map((b) => b[0]), width: 0.62,
       text: bars.map((b) => told(b[3]) + `<br>${clock(b[2])}`), textposition: "none", hovertemplate: HOVER, customdata: bars.map((b) => rowOf(b[3])),
-      marker: { color: colour, opacity, line: { width: bars.map((b) => chosen.has(rowOf(b[3])) ? 2.5 : t.bars.length > 400 ? 0.3 : 1), color: bars.map((b) => chosen.has(rowOf(b[3])) ? c.ink : c.paper) } },
+      name, showlegend: Boolean(name), marker: { color: colour, opacity, ...pattern(name), line: { width: bars.map((b) => chosen.has(rowOf(b[3])) ? 2.5 : t.bars.length > 400 ? 0.3 : 1), color: bars.map((b) => chosen.has(rowOf(b[3])) ? c.ink : c.paper) } },
     });
     const traces = STATES.map((one) => [one, t.bars.filter((b) => stateOf(b[3]) === one && inside(b))]).filter(([, bars]) => bars.length)
-      .map(([one, bars]) => group(bars, plots.stateColour(c, one), 0.8));
+      .map(([one, bars]) => group(bars, plots.stateColour(c, one), 0.8, one));
     const others = t.bars.filter((b) => !inside(b));
     if (others.length) traces.unshift(group(others, c.faint, 0.2));
     const moments = t.orders.map((order) => order[0] / unit);
     const lines = moments.map((x) => ({ type: "line", x0: x, x1: x, y0: -0.6, y1: t.lanes.length - 0.4, line: { color: c.soft, width: 1, dash: "dot" } }));
     if (moments.length) traces.push({
       type: "scatter", mode: "markers", x: moments, y: moments.map(() => -0.5), text: t.orders.map((order) => plain(order[1], 80)), hovertemplate: HOVER,
-      marker: { symbol: "triangle-down", size: 9, color: c.ink }, cliponaxis: false,
+      showlegend: false, marker: { symbol: "triangle-down", size: 9, color: c.ink }, cliponaxis: false,
     });
     const labels = t.lanes.map((lane) => plain(lane, plots.narrow() ? 12 : 28));
     // 64: the library cuts the margins, and prints the axis' title over its ticks, rather than draw less.
-    put(element, traces, layout(c, 70 + Math.max(64, Math.min(900, 26 * t.lanes.length)), {
+    put(element, traces, layout(c, 94 + Math.max(64, Math.min(900, 26 * t.lanes.length)), {
+      showlegend: true, legend: { ...plots.LEGEND(c), traceorder: "normal" },
       barmode: "overlay", shapes: lines, xaxis: { title: `${name} since the first start`, range: [0, 1.02 * span / unit] },
       yaxis: { tickvals: labels.map((_, i) => i), ticktext: labels, range: [t.lanes.length - 0.4, -0.6], showgrid: false },
     }), {
