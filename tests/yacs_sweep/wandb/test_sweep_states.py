@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.launches import sweep_folder
 from tests.wandb_server import WandbServer
 from tests.wandb_server.launching import grid, orders_of
 from tests.wandb_server.model import Sweep
@@ -17,6 +19,8 @@ from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import Act, Order, new_order
 from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.records.launch_file import LaunchFile
+from yacs_sweep.serve.orders import give_order
 from yacs_sweep.wandb import sweep_states
 from yacs_sweep.wandb.ask_client import WandbUnavailable
 from yacs_sweep.wandb.sweep_states import ServerState, StateLog, change_state, count_limit
@@ -131,6 +135,21 @@ def test_a_command_is_named_for_what_it_has_done_on_the_server(paths: SweepPaths
     order = ordered(paths, "cancel")
     assert log.note(ServerState("CANCELED")) == order
     assert orders_of(paths) == [("cancel", "command")]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_orders_of_the_served_page_change_the_server(server: WandbServer, tmp_path: Path) -> None:
+    sweep = made(server)
+    paths = sweep_folder(tmp_path / "log", sweep.name)
+    replace(LaunchFile.load(paths), controller="wandb", project="p", entity="tester").save(paths)
+    given = [("pause", "PAUSED", "paused"), ("resume", "RUNNING", "running"), ("cancel", "CANCELED", "canceled")]
+    for act, state, word in given:
+        status, lines = give_order(paths, None, json.dumps({"act": act}).encode())
+        assert (status, sweep.state) == (200, state)
+        assert lines[0].startswith(f"tester/p/{sweep.name} is {word} on the W&B server now")
+    status, lines = give_order(paths, None, b'{"act": "add_points", "text": "- {lr: 0.01}"}')
+    assert status == 422 and "the W&B server chooses the points" in lines[0]
+    assert orders_of(paths) == [(act, "page") for act, _, _ in given]
 
 
 # -- `wandb sweep`, and this client's own words -----------------------------------------------------------------------

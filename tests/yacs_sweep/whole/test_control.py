@@ -22,6 +22,9 @@ from yacs_sweep.launch.control.give import give
 from yacs_sweep.launch.options.table import Options
 from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import Order, new_order, user_name
+from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.search.storage.order_log import order_log
+from yacs_sweep.serve.orders import give_order
 
 RANDOM: dict[str, Any] = {
     "method": "random",
@@ -118,6 +121,22 @@ def test_a_machine_that_shares_the_database_alone(tmp_path: Path, server: Postgr
         # Where its launch runs, --status needs no database.
         wait_for((here / f"log/sweep/sweep/{name}/control.jsonl").is_file)
         assert "paused  by " in order(here, "--status", "--sweep_id", name).out
+        # The served page of the machine with the folder needs the database's password, as the command line does.
+        paths = SweepPaths(here / "log/sweep", name)
+        status, lines = give_order(paths, None, b'{"act": "resume"}')
+        assert status == 422 and "--storage" in lines[0]
+        for body, line in (
+            (b'{"act": "resume"}', "resumed by "),
+            (b'{"act": "add_points", "text": "- {base_lr: 0.005}"}', "1 point "),
+        ):
+            status, lines = give_order(paths, server.url, body)
+            assert status == 200 and lines[0].startswith(line), lines
+        given = [entry for entry in order_log(paths, server.url).read() if isinstance(entry, Order)]
+        assert [(each.act, each.by) for each in given] == [
+            ("pause", "command"),
+            ("resume", "page"),
+            ("add_points", "page"),
+        ]
         refused = order(there, "--sweep_id", name, "--set-workers", "2", *at)
         assert (refused.code, refused.err) == (
             2,
