@@ -74,10 +74,21 @@ def mixed() -> Sweep:
     return in_memory([trial(n, {"m": [1, "auto", "off"][n % 3]}, n / 10) for n in range(9)])
 
 
+def levels() -> Sweep:
+    """Twelve trials over a number of four values."""
+    return in_memory([trial(n, {"k": [8, 16, 32, 64][n % 4]}, n / 10) for n in range(12)])
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, found = tmp_path_factory.mktemp("pages"), {}
-    for name, sweep in (("usual", usual()), ("halving", halving()), ("population", population()), ("mixed", mixed())):
+    for name, sweep in (
+        ("usual", usual()),
+        ("halving", halving()),
+        ("population", population()),
+        ("mixed", mixed()),
+        ("levels", levels()),
+    ):
         found[name] = folder / f"{name}.html"
         found[name].write_text(page(Findings.of(sweep), "now"), encoding="utf-8")
     return found
@@ -174,8 +185,34 @@ def test_a_number_that_is_kept_beside_a_text_is_ticked(chromium: Page, files: di
     ticked = "[...document.querySelectorAll('#ranges label')].filter((label) => label.firstChild.checked)"
     assert sorted(chromium.run(f"return {ticked}.map((label) => label.textContent.trim())")) == ["1", "auto"]
     # The mark on the axis covers both: its levels are at 0, 0.5 and 1.
-    span = chromium.run("return report.plots.axes()[0].span([1, 'auto'])")
+    (span,) = chromium.run("return report.plots.axes()[0].spans([1, 'auto'])")
     assert span == pytest.approx([-0.03, 0.53])
+
+
+def test_separate_values_of_a_discrete_number_are_kept(chromium: Page, files: dict[str, Path]) -> None:
+    draw(chromium, files["levels"])
+    chromium.run("document.querySelector('#ranges details').open = true")
+    chromium.until("return document.querySelector('#ranges label')")
+    box = "[...document.querySelectorAll('#ranges label')].find((label) => label.textContent.trim() === '{}').firstChild.click()"
+    shown = "return [...new Set(report.store.visible.map((row) => report.store.value(row, 'k')))].sort((a, b) => a - b)"
+    chip = "return document.querySelector('#ranges .chip').textContent"
+    for level, left, words in (("16", [8, 32, 64], "k: 8, 32 to 64 ×"), ("64", [8, 32], "k: 8, 32 ×")):
+        chromium.run(box.format(level))
+        assert chromium.run(shown) == left
+        assert chromium.run(chip) == words
+    ticked = "[...document.querySelectorAll('#ranges label')].filter((label) => label.firstChild.checked)"
+    assert chromium.run(f"return {ticked}.map((label) => label.textContent.trim())") == ["8", "32"]
+    wait(chromium)
+    # Two marks on the axis, at the first and the third of four levels; the address has both.
+    spans = chromium.run("return report.plots.axes()[0].spans(report.store.view.brush.k)")
+    assert [at for span in spans for at in span] == pytest.approx([-0.03, 0.03, 2 / 3 - 0.03, 2 / 3 + 0.03])
+    address = chromium.run("return location.hash")
+    assert address == "#brush.k=8~8~32~32"
+    draw(chromium, files["levels"], address)
+    assert chromium.run(shown) == [8, 32]
+    # A drag over three levels, as the axis hears of it, is one range.
+    assert chromium.run("return report.plots.axes()[0].range(0.3, 1)") == [16, 64]
+    assert chromium.messages() == []
 
 
 def test_curves_over_epochs_steps_and_time_as_logged_or_smoothed(chromium: Page, files: dict[str, Path]) -> None:

@@ -72,10 +72,25 @@
     kept = rows;
     return rows;
   }
-  // Whether a brush keeps a value: it has the least and the largest of numbers, of anything else the values that are kept.
+  // Whether a brush keeps a value: it has the least and the largest of numbers, one pair after the other where there are gaps;
+  // of anything else the values that are kept.
   function within(value, range) {
-    if (isNumber(value)) return range.every(isNumber) ? value >= range[0] && value <= range[1] : range.includes(value);
+    if (isNumber(value)) return range.every(isNumber) ? pairs(range).some(([least, most]) => value >= least && value <= most) : range.includes(value);
     return range.includes(typeof value === "object" && value !== null ? JSON.stringify(value) : value);
+  }
+  const pairs = (range) => Array.from({ length: Math.ceil(range.length / 2) }, (_, at) => range.slice(2 * at, 2 * at + 2));
+  // The brush that keeps some levels: `levels` are [its values, whether it is kept], in their order.
+  function brushOf(levels) {
+    const kept = levels.filter(([, on]) => on).flatMap(([values]) => values), found = [];
+    if (!kept.every(isNumber)) return kept;
+    let last = null;  // the largest number of the level before, where it is kept
+    for (const [values, on] of levels) {
+      if (!on || !values.length) { last = on ? last : null; continue; }
+      const [least, most] = [Math.min(...values), Math.max(...values)];
+      if (last !== null && least >= last) found[found.length - 1] = most; else found.push(least, most);
+      last = most;
+    }
+    return found;
   }
   function sorted(rows) {
     const by = view.sort.filter(([key]) => lists.has(key)).map(([key, direction]) => [lists.get(key), direction === "-" ? -1 : 1]);
@@ -108,7 +123,7 @@
     get columns() { return columns; },
     get view() { return view; },
     get count() { return blob.trials.name.length; },
-    within,
+    within, pairs, brushOf,
     column: (key) => byKey.get(key),
     value(row, key) { const list = lists.get(key); return list && list[row] !== undefined ? list[row] : null; },
     list: (key) => lists.get(key),

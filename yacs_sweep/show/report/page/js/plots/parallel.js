@@ -10,7 +10,8 @@
   const isNumber = (one) => typeof one === "number";
   const textOf = (raw) => (typeof raw === "object" && raw !== null ? JSON.stringify(raw) : raw);  // as a brush holds it
 
-  /* An axis: `at` is a row's place from 0 to 1, `range` what a brush between two places keeps, `span` the places of a brush. */
+  /* An axis: `at` is a row's place from 0 to 1, `range` what a brush between two places keeps, `spans` the places of a brush: from
+     and to of each part. */
   function numberAxis(name, key, values, log, rows) {
     const to = (one) => (log ? Math.log10(one) : one), back = (one) => (log ? 10 ** one : one);
     const there = rows.map((row) => values[row]).filter((one) => one !== null).map(to);
@@ -24,7 +25,7 @@
     if (there.length < rows.length) ticks.push([MISSING, "–"]);
     return { name, key, ticks, ends, kind: "number", at: (row) => (values[row] === null ? MISSING : scaled(values[row])),
       range: (from, end) => (end < MISSING / 2 ? [null] : [unscaled(from), unscaled(end)]),
-      span: (brush) => (brush.every(isNumber) ? brush.map((one) => (log && one <= 0 ? LOW : scaled(one))) : [MISSING - 0.03, MISSING + 0.03]) };
+      spans: (brush) => (brush.every(isNumber) ? store.pairs(brush).map((pair) => pair.map((one) => (log && one <= 0 ? LOW : scaled(one)))) : [[MISSING - 0.03, MISSING + 0.03]]) };
   }
   function levelAxis(column, rows) {
     const raw = store.list(column.name), size = Math.max(1, column.levels.length - 1);
@@ -37,17 +38,21 @@
     const scaled = (place) => place / size, ticks = column.levels.map((level, place) => [scaled(place), plain(level, 12)]);
     if (missing) ticks.push([MISSING, "–"]);
     const range = (from, end) => {
-      const kept = own.filter((_, place) => scaled(place) >= from && scaled(place) <= end).flatMap((level) => [...level.values()]);
-      if (missing && from <= MISSING && MISSING <= end) kept.push(null);
-      return kept.length && kept.every(isNumber) ? [Math.min(...kept), Math.max(...kept)] : kept;
+      const levels = own.map((level, place) => [[...level.values()], scaled(place) >= from && scaled(place) <= end]);
+      return store.brushOf(missing ? [...levels, [[null], from <= MISSING && MISSING <= end]] : levels);
     };
-    const span = (brush) => {
-      const places = own.map((level, place) => [[...level.values()].some((one) => store.within(one, brush)), place]).filter(([has]) => has).map(([, place]) => scaled(place));
-      if (missing && brush.includes(null)) places.push(MISSING);
-      return places.length ? [Math.min(...places) - 0.03, Math.max(...places) + 0.03] : [LOW, LOW];
+    const spans = (brush) => {
+      const found = missing && brush.includes(null) ? [[MISSING - 0.03, MISSING + 0.03]] : [];
+      let open = false;  // whether the level before is kept
+      own.forEach((level, place) => {
+        const kept = [...level.values()].some((one) => store.within(one, brush));
+        if (kept && open) found.at(-1)[1] = scaled(place) + 0.03; else if (kept) found.push([scaled(place) - 0.03, scaled(place) + 0.03]);
+        open = kept;
+      });
+      return found;
     };
     const levels = column.levels.map((level, place) => [level, [...own[place].values()]]);
-    return { name: column.name, key: column.name, ticks, kind: "category", levels, at: (row) => (column.values[row] === null ? MISSING : scaled(column.values[row])), range, span };
+    return { name: column.name, key: column.name, ticks, kind: "category", levels, at: (row) => (column.values[row] === null ? MISSING : scaled(column.values[row])), range, spans };
   }
   function axes() {
     const data = plots.data(), rows = plots.valued();
@@ -104,8 +109,7 @@
     const shapes = found.map((_, i) => ({ type: "line", x0: i, x1: i, y0: LOW, y1: HIGH, line: { color: c.faint, width: 1 }, layer: "above" }));
     found.forEach((axis, i) => {
       if (!store.view.brush[axis.key]) return;
-      const [from, to] = axis.span(store.view.brush[axis.key]).map((at) => Math.max(LOW, Math.min(HIGH, at)));
-      shapes.push({ type: "rect", x0: i - 0.05, x1: i + 0.05, y0: from, y1: to, fillcolor: c.accent, opacity: 0.35, line: { width: 1, color: c.accent } });
+      for (const [from, to] of axis.spans(store.view.brush[axis.key]).map((pair) => pair.map((at) => Math.max(LOW, Math.min(HIGH, at))))) shapes.push({ type: "rect", x0: i - 0.05, x1: i + 0.05, y0: from, y1: to, fillcolor: c.accent, opacity: 0.35, line: { width: 1, color: c.accent } });
     });
     const hidden = { visible: false, fixedrange: true };
     plots.put(element, traces, plots.layout(c, 380, { margin: MARGIN, annotations, shapes, dragmode: false,

@@ -6,7 +6,8 @@
   if (!place) return;
   const isNumber = (value) => typeof value === "number";
   const said = (value) => (value === null ? "–" : isNumber(value) ? plots.short(value) : String(value));
-  const words = (range) => (range.length === 2 && range.every(isNumber) ? (range[0] === range[1] ? said(range[0]) : `${said(range[0])} to ${said(range[1])}`) : range.map(said).join(", "));
+  const between = ([least, most]) => (least === most ? said(least) : `${said(least)} to ${said(most)}`);
+  const words = (range) => (range.every(isNumber) ? store.pairs(range).map(between) : range.map(said)).join(", ");
 
   const chips = make("span", { class: "chips" });
   const body = make("div", { class: "ranges" });
@@ -46,9 +47,7 @@
     const boxes = axis.levels.map(([level, values]) => {
       const box = make("input", { type: "checkbox" });
       box.addEventListener("change", () => {
-        const kept = boxes.filter((each) => each.box.checked).flatMap((each) => each.values);
-        const numbers = kept.length > 0 && kept.every(isNumber);
-        plots.brush(axis.key, boxes.every((each) => each.box.checked) ? null : numbers ? [Math.min(...kept), Math.max(...kept)] : kept);
+        plots.brush(axis.key, boxes.every((each) => each.box.checked) ? null : store.brushOf(boxes.map((each) => [each.values, each.box.checked])));
       });
       return { box, values, label: make("label", {}, box, ` ${level.length > 40 ? `${level.slice(0, 39)}…` : level}`) };
     });
