@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import logging
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from engine.inference import load_model
+from engine.inference import find_weights, load_model, with_checkpoint_settings
 from modeling.model import ReIDModel
 from utils.errors import ConfigError, TrainerError
 from utils.files import TEMPORARY_SUFFIX, cannot_write, require_writable
@@ -35,8 +36,10 @@ class Export:
     difference: float
 
 
-def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
-    """Writes the network of `cfg` with `weights` (see `engine.inference.load_model`) as ONNX.
+def export_onnx(cfg: CfgNode, weights: str, output: Path, given: Collection[str] = ()) -> Export:
+    """Writes the network with `weights` (see `engine.inference.load_model`) as ONNX.
+
+    A checkpoint's settings win over `cfg`, but for the keys that are `given`.
 
     The network takes images [batch, 3, H, W] float32, normalised as INPUT says, and gives features [batch, D], taken
     where TEST.NECK_FEAT says and not scaled to unit length. The file appears only after onnxruntime has computed equal
@@ -47,10 +50,11 @@ def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
         TrainerError: the network cannot be exported, or its features differ.
     """
     _require_packages()
-    cfg = cfg.clone()
+    require_writable(output)
+    weights = find_weights(cfg, weights)
+    cfg = with_checkpoint_settings(cfg, weights, given).clone()
     cfg.defrost()
     cfg.MODEL.DEVICE, cfg.MODEL.PRECISION, cfg.MODEL.CHANNELS_LAST = "cpu", "fp32", False
-    require_writable(output)
     model, _device = load_model(cfg, weights)
     height, width = cfg.INPUT.SIZE_TEST
     temporary = output.with_name(output.name + TEMPORARY_SUFFIX)

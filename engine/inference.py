@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from data import ReIDDataset
 from data.build import build_eval_loader, build_folder_loader, build_test_datasets
 from data.datasets.listing import Ignored, ignored_note, walk_images
 from data.loading import UNREADABLE
+from data.settings import tested_names
 from engine.config import flatten
 from engine.cost import measure_time, measure_work
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
@@ -25,8 +26,9 @@ from engine.evaluation.metrics import Ranking
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
 from engine.evaluation.results_files import ResultFiles, SetResults
 from engine.output_dir import BEST_NAME, list_checkpoints
+from engine.saved_settings import settings_for_use
 from modeling.model import ReIDModel, build_model, resolve_device
-from modeling.pretrained import class_count, load_reid_weights, read_state_dict
+from modeling.pretrained import class_count, load_reid_weights, read_settings, read_state_dict
 from utils.errors import ConfigError, TrainerError
 from utils.files import cannot_write, require_writable, write_atomically
 from utils.logger import NAME
@@ -79,6 +81,25 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
     return model.to(device).eval(), device
 
 
+def with_checkpoint_settings(cfg: CfgNode, path: str, given: Collection[str]) -> CfgNode:
+    """Takes the settings of a checkpoint for the network and its evaluation, and logs each difference.
+
+    Args:
+        cfg: the configuration.
+        path: a checkpoint; of a file without settings, `cfg` is returned as it is.
+        given: keys that were given on the command line and win.
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    saved = read_settings(path)
+    if saved is None:
+        return cfg
+    combined, lines = settings_for_use(cfg, saved, given)
+    for line in lines:
+        logging.getLogger(NAME).info("%s", line)
+    return combined
+
+
 def test_run(
     cfg: CfgNode,
     weights: str,
@@ -86,29 +107,32 @@ def test_run(
     out: Path,
     say: Callable[[str], object] = print,
     files: ResultFiles = ResultFiles(),  # noqa: B008  immutable
+    given: Collection[str] = (),
 ) -> None:
     """Tests a network on each data set of DATASETS.TEST_NAMES; prints what the network costs, then the results.
 
     Args:
-        cfg: the configuration.
+        cfg: the configuration; a checkpoint's settings win over it (`with_checkpoint_settings`).
         weights: see `load_model`.
         visualize: number of ranked lists of each set to write into `out`: <set>.png and <set>.html.
         out: folder of these files.
         say: prints a line.
         files: the results are written to.
+        given: keys of `cfg` that win over the checkpoint's settings.
     Raises:
         TrainerError, data.DatasetError: a network, a data set or the folder cannot be used.
     """
     files.require_writable()
+    for name in tested_names(cfg) if visualize else ():
+        for file in _list_files(out, name):
+            require_writable(file)
+    weights = find_weights(cfg, weights)
+    cfg = with_checkpoint_settings(cfg, weights, given)
     datasets = build_test_datasets(cfg)
     for dataset in datasets:
         require_matches(dataset)
         for note in dataset.notes:
             logging.getLogger(NAME).info("%s", note)
-    for dataset in datasets if visualize else ():
-        for file in _list_files(out, dataset.name):
-            require_writable(file)
-    weights = find_weights(cfg, weights)
     model, device = load_model(cfg, weights)
     size = cfg.INPUT.SIZE_TEST
     costs = [measure_work(model, size), measure_time(model, size, batch=cfg.TEST.IMS_PER_BATCH, device=device)]
@@ -192,17 +216,18 @@ def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str
     say(f"Ranked lists: {text}")
 
 
-def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[int, int]:
+def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path, given: Collection[str] = ()) -> tuple[int, int]:
     """Writes the features of all images in a folder and the folders below.
 
     The file `out`, in numpy's npz format, holds `features` [N, D] float32, as TEST says they are compared, and `paths`
     [N], relative to the folder, sorted; images that cannot be read are logged and left out.
 
     Args:
-        cfg: the configuration.
+        cfg: the configuration; a checkpoint's settings win over it (`with_checkpoint_settings`).
         weights: see `load_model`.
         images: the folder.
         out: the file to write.
+        given: keys of `cfg` that win over the checkpoint's settings.
     Returns:
         N and D.
     Raises:
@@ -219,6 +244,8 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
     require_writable(out)
     for note in ignored_note(str(images), ignored):
         logging.getLogger(NAME).info("%s", note)
+    weights = find_weights(cfg, weights)
+    cfg = with_checkpoint_settings(cfg, weights, given)
     model, device = load_model(cfg, weights)
     method = EvaluationMethod.from_cfg(cfg)
     loader = build_folder_loader(cfg, paths, device=device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import yaml
 from yacs.config import CfgNode
@@ -13,6 +14,8 @@ from engine.config import flatten
 
 # What decides how a run is trained on from a checkpoint.
 _DECIDING = frozenset({Kind.NETWORK, Kind.STEP, Kind.TRAINING})
+# What a user of a trained network decides anew.
+_OF_USER = frozenset({Kind.PLACE, Kind.MACHINE, Kind.COURSE, Kind.TESTED})
 # Those of the kind STEP that decide how many batches an epoch has.
 _EPOCH_LENGTH = frozenset({"DATALOADER.NUM_INSTANCE", "SOLVER.IMS_PER_BATCH"})
 
@@ -22,11 +25,7 @@ def saved_config(saved: str) -> CfgNode:
     config, known = _C.clone(), flatten(_C)
     for key, value in flatten(yaml.safe_load(saved)).items():
         if key in known:
-            *path, name = key.split(".")
-            node = config
-            for part in path:
-                node = node[part]
-            setattr(node, name, tuple(value) if isinstance(value, list) else value)
+            _set(config, key, tuple(value) if isinstance(value, list) else value)
     return config
 
 
@@ -56,6 +55,44 @@ def _differences(cfg: CfgNode, saved: str) -> dict[str, str]:
     """Finds all settings that differ; what each was and is, by key."""
     ours, theirs = flatten(cfg), flatten(saved_config(saved))
     return {key: f"{key} was {theirs[key]!r}, is {value!r}" for key, value in ours.items() if theirs[key] != value}
+
+
+def settings_for_use(cfg: CfgNode, saved: str, given: Collection[str]) -> tuple[CfgNode, list[str]]:
+    """Combines a configuration with a checkpoint's (YAML), to use the network that was trained with the latter.
+
+    The checkpoint says what the network is and how images are evaluated, the configuration where data sets and files
+    lie and what computes. What was given on the command line wins.
+
+    Args:
+        cfg: the configuration.
+        saved: the checkpoint's.
+        given: keys that were given on the command line.
+    Returns:
+        The frozen combination, and a line for each setting in which the two differ and which decides results.
+    """
+    combined, lines = saved_config(saved), []
+    ours, theirs = flatten(cfg), flatten(combined)
+    for key, value in ours.items():
+        kind = kind_of(key)
+        decides = kind in (Kind.NETWORK, Kind.EVALUATION)
+        if key in given or kind in _OF_USER or key.startswith("DATASETS."):
+            _set(combined, key, value)
+            if decides and value != theirs[key]:
+                lines.append(f"{key}: {value!r} of the command line counts, not {theirs[key]!r} of the checkpoint")
+        elif decides and value != theirs[key]:
+            lines.append(
+                f"{key}: {theirs[key]!r} of the checkpoint counts, not {value!r} of the configuration; KEY VALUE words win"
+            )
+    combined.freeze()
+    return combined, lines
+
+
+def _set(config: CfgNode, key: str, value: Any) -> None:
+    """Sets a value in a configuration by its dotted key."""
+    *path, name = key.split(".")
+    for part in path:
+        config = config[part]
+    setattr(config, name, value)
 
 
 def fixed_settings(changed: Iterable[str], cfg: CfgNode, saved: str, *, within_epoch: bool) -> list[str]:

@@ -98,18 +98,36 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
-def _read(path: str) -> Any:
-    """Reads a file of torch.save with weights_only; ConfigError explains a refusal."""
+def read_settings(path: str) -> str | None:
+    """Reads the configuration (YAML) in a checkpoint of this trainer, but no weights; None in a file without one.
+
+    Raises:
+        ConfigError: see `read_state_dict`.
+    """
+    content = _read(path, only_settings=True)
+    config = content.get("config") if isinstance(content, Mapping) else None
+    return config if isinstance(config, str) else None
+
+
+def _read(path: str, *, only_settings: bool = False) -> Any:
+    """Reads a file of torch.save with weights_only; ConfigError explains a refusal.
+
+    With `only_settings`, tensors are not read, and nothing of a file from before PyTorch 1.6, which has no settings.
+    """
     try:
         with open(path, "rb") as stream:
             beginning = stream.read(2)
         if beginning in _BEGINNINGS:
+            if only_settings and beginning != b"PK":
+                return None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=only_settings)
         reason = "it does not begin like one" if beginning else "it is empty"
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise ConfigError(f"{path}: cannot be read: there is too little memory") from None
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         if found := _PYTHON_OBJECT.search(str(error)):
             raise ConfigError(
@@ -121,6 +139,8 @@ def _read(path: str) -> Any:
                 f"{path}: was saved with pickle protocol {protocol} instead of torch's 2, and is not opened because"
                 f" that could run code; where you trust it, {_CONVERT}, or torch.save(old, NEW) where old is a state dict"
             ) from None
+        if "allocate memory" in str(error):  # torch has no class for that
+            raise ConfigError(f"{path}: cannot be read: there is too little memory") from None
         # The messages of torch's archive reader help a user, those of unpickling do not.
         lines = str(error).splitlines() if isinstance(error, RuntimeError) else []
         reason = lines[0] if lines else type(error).__name__

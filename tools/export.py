@@ -15,8 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.config import load_config
-from utils.errors import TrainerError
+from utils.errors import Stopped, TrainerError
 from utils.logger import log_to_stderr
+from utils.signals import stopped_by_signals
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,16 +50,18 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     args = make_parser().parse_args(argv)
     try:
-        with log_to_stderr("export.py") as log:
+        with stopped_by_signals(), log_to_stderr("export.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.export import export_onnx
 
-            export = export_onnx(cfg, args.weights, Path(args.output))
+            export = export_onnx(cfg, args.weights, Path(args.output), args.overrides[::2])
     except TrainerError as error:
         for line in str(error).splitlines():
             print(f"export.py: {line}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except Stopped as stopped:
+        return 128 + stopped.signum
+    except KeyboardInterrupt:  # before signals are handled
         return 130
     height, width = export.size
     print(

@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import DatasetError
 from engine.config import load_config
-from utils.errors import ConfigError, TrainerError
+from utils.errors import ConfigError, Stopped, TrainerError
 from utils.logger import log_to_stderr
+from utils.signals import stopped_by_signals
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -52,16 +53,18 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     args = make_parser().parse_args(argv)
     try:
-        with log_to_stderr("extract.py") as log:
+        with stopped_by_signals(), log_to_stderr("extract.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.inference import extract_run
 
-            number, length = extract_run(cfg, args.weights, args.images, args.out)
+            number, length = extract_run(cfg, args.weights, args.images, args.out, args.overrides[::2])
     except (TrainerError, DatasetError) as error:
         for line in str(error).splitlines():
             print(f"extract.py: {line}", file=sys.stderr)
         return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
-    except KeyboardInterrupt:
+    except Stopped as stopped:
+        return 128 + stopped.signum
+    except KeyboardInterrupt:  # before signals are handled
         return 130
     print(f"{args.out}: {number} features of length {length}")
     return 0

@@ -5,7 +5,8 @@
     python tools/test.py --cfg configs/baseline.yml --weights best --json results.json --csv queries.csv
 
 Without --weights, the file TEST.WEIGHT is tested, else the newest checkpoint in OUTPUT_DIR. How features are compared
-is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 invalid input.
+is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 invalid input, 143 stopped by
+SIGTERM, 130 by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import DatasetError
 from engine.config import load_config
-from utils.errors import ConfigError, TrainerError
+from utils.errors import ConfigError, Stopped, TrainerError
 from utils.logger import log_to_stderr
+from utils.signals import stopped_by_signals
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -63,18 +65,20 @@ def main(argv: list[str] | None = None) -> int:
     if args.visualize < 0:
         parser.error(f"--visualize: {args.visualize} is not allowed; give the number of queries to draw")
     try:
-        with log_to_stderr("test.py") as log:
+        with stopped_by_signals(), log_to_stderr("test.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.evaluation.results_files import ResultFiles
             from engine.inference import test_run
 
             out, files = args.out or Path(cfg.OUTPUT_DIR) / "test", ResultFiles(args.json, args.csv)
-            test_run(cfg, args.weights, args.visualize, out, files=files)
+            test_run(cfg, args.weights, args.visualize, out, files=files, given=args.overrides[::2])
     except (TrainerError, DatasetError) as error:
         for line in str(error).splitlines():
             print(f"test.py: {line}", file=sys.stderr)
         return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
-    except KeyboardInterrupt:
+    except Stopped as stopped:
+        return 128 + stopped.signum
+    except KeyboardInterrupt:  # before signals are handled
         return 130
     return 0
 

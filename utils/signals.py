@@ -177,6 +177,13 @@ class StopRequest:
             print(STOPPED % name, file=sys.stderr)
 
 
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Makes SIGTERM and Ctrl-C raise Stopped wherever Python is, for a tool that has nothing to save."""
+    with StopRequest() as stop, stop.interrupting():
+        yield
+
+
 def end_process(signum: int) -> None:
     """Ends the process for a signal, without the end of a group, which would wait for the other processes."""
     logging.shutdown()

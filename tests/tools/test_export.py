@@ -86,6 +86,18 @@ def test_the_file_computes_what_pytorch_computes(
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+def test_the_settings_of_a_checkpoint_count(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = torch.load(tmp_path / "weights.pth", weights_only=True)
+    trained = load_config(config, ["INPUT.SIZE_TEST", "[64,32]"])
+    torch.save({**content, "config": trained.dump()}, tmp_path / "weights.pth")
+    output = tmp_path / "model.onnx"
+    assert main(["--cfg", config, "--weights", str(tmp_path / "weights.pth"), "--output", str(output)]) == 0
+    told = capsys.readouterr()
+    assert "images [batch, 3, 64, 32] to features [batch, 512]" in told.out
+    assert told.err.startswith("export.py: INPUT.SIZE_TEST: (64, 32) of the checkpoint counts, not (32, 16)")
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 def test_weights_of_another_network_write_nothing(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

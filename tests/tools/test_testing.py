@@ -7,8 +7,10 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -293,6 +295,62 @@ def test_notes_and_settings_of_the_original(folder: Path, run: Run) -> None:
     assert "MODEL.DEVICE_ID" in told[0] and told[1].startswith("test.py: No image cache: cannot write ")
 
 
+TRAINED_WITH = [
+    *("MODEL.LAST_STRIDE", "2", "INPUT.PIXEL_MEAN", "[0.1,0.2,0.3]", "TEST.NECK_FEAT", "before", "TEST.FLIP", "True"),
+    *("INPUT.SIZE_TEST", "[64,32]"),
+]
+
+
+def test_the_settings_of_a_checkpoint_count_and_each_difference_is_told(folder: Path, run: Run) -> None:
+    """The file says how else the network was trained: its weights are those of weights.pth, which says nothing."""
+    more = ["SOLVER.BASE_LR", "0.5", "SOLVER.MAX_EPOCHS", "77", "DATASETS.TEST_NAMES", "veri", "MODEL.DEVICE", "cuda"]
+    trained = load_config(str(folder / "small.yml"), [*TRAINED_WITH, *more])
+    state = torch.load(folder / "weights.pth", weights_only=True)
+    torch.save({"format": 2, "model": state, "ema": {}, "config": trained.dump()}, folder / "trained.pth")
+    asked = untimed(run("test.py", "--weights", "weights.pth", *TRAINED_WITH))
+    status, out, err = untimed(run("test.py", "--weights", "trained.pth"))
+    assert (status, out) == asked[:2] and status == 0
+    assert out != untimed(run("test.py", "--weights", "weights.pth"))[1]
+    ending = " of the configuration; KEY VALUE words win"
+    assert err.splitlines() == [
+        f"test.py: MODEL.LAST_STRIDE: 2 of the checkpoint counts, not 1{ending}",
+        f"test.py: INPUT.SIZE_TEST: (64, 32) of the checkpoint counts, not (32, 16){ending}",
+        f"test.py: INPUT.PIXEL_MEAN: (0.1, 0.2, 0.3) of the checkpoint counts, not (0.485, 0.456, 0.406){ending}",
+        f"test.py: TEST.NECK_FEAT: 'before' of the checkpoint counts, not 'after'{ending}",
+        f"test.py: TEST.FLIP: True of the checkpoint counts, not False{ending}",
+    ]
+    status, out, err = run("test.py", "--weights", "trained.pth", "TEST.FLIP", "False")
+    assert "mirrored" not in out and status == 0
+    assert err.splitlines()[-1] == "test.py: TEST.FLIP: False of the command line counts, not True of the checkpoint"
+
+    features = []
+    for words in (
+        ["--weights", "trained.pth"],
+        ["--weights", "weights.pth", *TRAINED_WITH],
+        ["--weights", "weights.pth"],
+    ):
+        at = words.index("weights.pth") + 1 if "weights.pth" in words else 2
+        options = [*words[:at], "--images", "market1501/query", "--out", "f.npz", *words[at:]]
+        assert run("extract.py", *options)[0] == 0
+        with np.load(folder / "f.npz") as content:
+            features.append(content["features"])
+    np.testing.assert_array_equal(features[0], features[1])
+    assert not np.allclose(features[0], features[2])
+
+
+@pytest.mark.parametrize("tool", ["test.py", "extract.py"])
+def test_sigterm_is_obeyed_at_once(run: Run, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_words: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr("engine.inference.load_model", load)
+    words = ["--images", "market1501", "--out", "features.npz"] if tool == "extract.py" else []
+    started = time.monotonic()
+    assert run(tool, "--weights", "weights.pth", *words) == (143, "", "")
+    assert time.monotonic() - started < 50
+
+
 @pytest.mark.parametrize("tool", ["test.py", "extract.py"])
 def test_ctrl_c_is_no_traceback(run: Run, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*words: object) -> None:
@@ -300,7 +358,7 @@ def test_ctrl_c_is_no_traceback(run: Run, tool: str, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("engine.inference.load_model", interrupt)
     words = ["--images", "market1501", "--out", "features.npz"] if tool == "extract.py" else []
-    assert run(tool, *words) == (130, "", "")
+    assert run(tool, "--weights", "weights.pth", *words) == (130, "", "")
 
 
 def test_a_mistake_in_the_settings_needs_no_torch(folder: Path) -> None:
