@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from configs.defaults import _C  # noqa: E402
 from engine.distributed import ProcessGroup  # noqa: E402
 from engine.learner import Learner  # noqa: E402
-from modeling.losses import build_criterion  # noqa: E402
+from modeling.losses.criterion import build_criterion  # noqa: E402
 from modeling.model import build_model, resolve_device  # noqa: E402
 
 IDENTITIES = 751  # Market-1501's
@@ -42,13 +42,13 @@ def plain_step(name: str, images: torch.Tensor, pids: torch.Tensor) -> Callable[
     cfg = _C.clone()
     cfg.MODEL.NAME, cfg.MODEL.CHANNELS_LAST = name, False
     model = build_model(cfg, IDENTITIES).to(images.device).train()
-    criterion = build_criterion(cfg)
+    criterion = build_criterion(cfg, IDENTITIES, model.widths)
     groups = [{"params": [p], "weight_decay": 5e-4} for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(groups, lr=1e-5)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss = criterion(*model(images), pids)
+        loss = criterion(model(images), pids)
         loss.backward()
         optimizer.step()
 

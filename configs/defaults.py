@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from yacs.config import CfgNode as CN
 
-from configs.keys import dataloader, datasets, input, model, solver, test, wandb
+from configs.keys import dataloader, datasets, input, losses, model, solver, test, wandb
+from utils.families import Family
 
 _C = CN()
 _C.MODEL = model.MODEL
@@ -27,6 +28,7 @@ _C.OUTPUT_DIR = ""
 # The values a key accepts, where its type does not say so.
 CHOICES: dict[str, tuple[object, ...]] = {
     **model.CHOICES,
+    **losses.CHOICES,
     **input.CHOICES,
     **datasets.CHOICES,
     **dataloader.CHOICES,
@@ -37,12 +39,15 @@ CHOICES: dict[str, tuple[object, ...]] = {
 BOUNDS: dict[str, tuple[float, float]] = {
     **input.BOUNDS,
     **dataloader.BOUNDS,
+    **losses.BOUNDS,
     **solver.BOUNDS,
     **test.BOUNDS,
     **datasets.BOUNDS,
 }
 # Sequences that may be of any length; every other one has its default's.
-ANY_LENGTH: frozenset[str] = input.ANY_LENGTH | datasets.ANY_LENGTH | solver.ANY_LENGTH
+ANY_LENGTH: frozenset[str] = input.ANY_LENGTH | datasets.ANY_LENGTH | losses.ANY_LENGTH | solver.ANY_LENGTH
+# Tables of builders of the keys that name one, or a builder in a file of the user's.
+FAMILIES: dict[str, Family] = {**model.FAMILIES, **losses.FAMILIES}
 # Keys of reid-strong-baseline that are accepted and have no effect: of losses that are not offered, and DEVICE_ID,
 # which would win over the launcher's CUDA_VISIBLE_DEVICES.
 OBSOLETE: frozenset[str] = frozenset(

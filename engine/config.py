@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
-from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, OBSOLETE
+from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES, OBSOLETE
 from data.settings import data_problems
 from engine.output_dir import list_checkpoints
+from modeling.settings import loss_problems
 from utils.errors import ConfigError
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -44,10 +45,10 @@ def load_config(
     config = _C.clone()
     given = list(flatten(_read_yaml(config_file)).items())
     problems = _merge(config, config_file, given)
-    in_file = set(_conflicts(config, for_training and not _has_checkpoint(config, config_file)))
+    in_file = set(_conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)))
     words = list(_pairs(overrides, problems))
     problems += _merge(config, _COMMAND_LINE, words)
-    for problem in _conflicts(config, for_training and not _has_checkpoint(config, config_file)):
+    for problem in _conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)):
         problems.append(f"{config_file if problem in in_file else _COMMAND_LINE}: {problem}")
     if problems:
         raise ConfigError(problems)
@@ -110,10 +111,7 @@ def coerce(key: str, raw: Any, default: Any) -> Any:
     if isinstance(default, tuple):
         return _coerce_sequence(key, raw, default)
     value = _coerce_scalar(key, raw, default)
-    of_timm = key == "MODEL.NAME" and value.startswith("timm/")  # whether timm has it, timm knows
-    if key in CHOICES and value not in CHOICES[key] and not of_timm:
-        choices = (*CHOICES[key], "timm/<name>") if key == "MODEL.NAME" else CHOICES[key]
-        raise ValueError(f"{value!r} is not allowed; choose {_join_with_or(choices)}{_nearest(value, CHOICES[key])}")
+    _check_choice(key, value)
     if key == "MODEL.DEVICE" and not _DEVICE.fullmatch(value):
         raise ValueError(f"{value!r} is not allowed; choose auto, cpu, mps, cuda or cuda:N")
     _check_bounds(key, value)
@@ -123,7 +121,8 @@ def coerce(key: str, raw: Any, default: Any) -> Any:
 def _coerce_sequence(key: str, raw: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
     """Converts a raw value to a tuple of the default's element type; ValueError where it does not fit."""
     value = CfgNode._decode_cfg_value(raw)
-    if isinstance(value, str) and isinstance(default[0], str):
+    one_number = key in ANY_LENGTH and isinstance(default[0], float) and type(value) in (int, float)
+    if one_number or (isinstance(default[0], str) and isinstance(value, str)):  # a search gives single numbers
         value = (value,)
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{raw!r} is not a list; write for example {_list_literal(default)}")
@@ -131,6 +130,8 @@ def _coerce_sequence(key: str, raw: Any, default: tuple[Any, ...]) -> tuple[Any,
         raise ValueError(f"{raw!r} has {len(value)} elements, needs {len(default)}, as in {_list_literal(default)}")
     elements = tuple(_coerce_scalar(key, element, default[0]) for element in value)
     for element in elements:
+        if element != "":  # none
+            _check_choice(key, element)
         _check_bounds(key, element)
     return elements
 
@@ -156,6 +157,16 @@ def _coerce_scalar(key: str, raw: Any, default: Any) -> Any:
     return value
 
 
+def _check_choice(key: str, value: Any) -> None:
+    """Raises ValueError where a value is none of the key's CHOICES, nor a builder of its FAMILIES."""
+    if key in FAMILIES:
+        if problem := FAMILIES[key].problem(value):
+            raise ValueError(problem)
+    elif key in CHOICES and value not in CHOICES[key]:
+        choices = CHOICES[key]
+        raise ValueError(f"{value!r} is not allowed; choose {_join_with_or(choices)}{_nearest(value, choices)}")
+
+
 def _check_bounds(key: str, value: Any) -> None:
     """Raises ValueError where a value is outside the key's BOUNDS."""
     if key not in BOUNDS:
@@ -166,17 +177,13 @@ def _check_bounds(key: str, value: Any) -> None:
         raise ValueError(f"{value!r} is out of range; needs a number {allowed}")
 
 
-def _conflicts(config: CfgNode, needs_weights: bool) -> Iterator[str]:
+def _conflicts(config: CfgNode, for_training: bool, needs_weights: bool) -> Iterator[str]:
     """Yields one line for each combination of settings that is not allowed."""
     yield from data_problems(config)
     steps = list(config.SOLVER.STEPS)
     if steps != sorted(set(steps)):
         yield f"SOLVER.STEPS: {steps} is not increasing"
-    metric, center = config.MODEL.METRIC_LOSS_TYPE, config.MODEL.IF_WITH_CENTER
-    if "center" in metric and center == "no":
-        yield f"MODEL.METRIC_LOSS_TYPE: {metric} needs MODEL.IF_WITH_CENTER yes"
-    if metric == "center" and config.DATALOADER.SAMPLER == "triplet":
-        yield "MODEL.METRIC_LOSS_TYPE: center alone cannot train; choose DATALOADER.SAMPLER softmax_triplet or softmax"
+    yield from loss_problems(config, for_training)
     if config.SOLVER.FREEZE_EPOCHS and config.DATALOADER.SAMPLER == "triplet":
         yield (
             f"SOLVER.FREEZE_EPOCHS: {config.SOLVER.FREEZE_EPOCHS} leaves nothing to train with DATALOADER.SAMPLER"

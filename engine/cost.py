@@ -17,7 +17,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from modeling.model import ReIDModel
+from modeling.model import ReIDModel, is_of_classifier
 from utils.errors import Stopped
 
 CPU_BATCH = 4  # images at most on a CPU, where more take longer and are hardly faster for each
@@ -37,18 +37,16 @@ def measure_work(model: ReIDModel, size: Sequence[int]) -> Cost:
     """Counts parameters (millions) and MACs (billions) of the features of one image of `size` (height, width).
 
     Without the classifier, which only training uses. MACs are those of convolutions and matrix products, attention
-    included, by torch's own formulas; nothing is computed for them: the backbone runs on tensors without data. What
-    follows the backbone has neither convolutions nor matrix products in evaluation.
+    included, by torch's own formulas; nothing is computed for them: the network runs on tensors without data.
     """
-    unused = {id(parameter) for parameter in model.classifier.parameters()}
-    millions = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in unused) / 1e6
+    used = (parameter for name, parameter in model.named_parameters() if not is_of_classifier(name))
+    millions = sum(parameter.numel() for parameter in used) / 1e6
     line = f"Model: {millions:.3f} M parameters"
-    base = model.base
     counter = FlopCounterMode(display=False)
     try:
-        tensors = {name: tensor.to("meta") for name, tensor in [*base.named_parameters(), *base.named_buffers()]}
-        with _evaluation_mode(base), torch.no_grad(), counter:
-            functional_call(base, tensors, (torch.zeros(1, 3, *size, device="meta"),))
+        tensors = {name: tensor.to("meta") for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+        with _evaluation_mode(model), _in_float32(model), torch.no_grad(), counter:
+            functional_call(model, tensors, (torch.zeros(1, 3, *size, device="meta"),))
     except Exception as error:  # a network of timm that asks for values
         return Cost(f"{line}; MACs could not be counted: {_first_line(error)}", {"model/params_m": millions})
     billions = counter.get_total_flops() / 2e9  # a multiplication and an addition are two of them
@@ -122,6 +120,16 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def _in_float32(model: ReIDModel) -> Iterator[None]:
+    """Switches autocast off, which tensors without data have none of."""
+    autocast, model.autocast = model.autocast, None
+    try:
+        yield
+    finally:
+        model.autocast = autocast
 
 
 def _first_line(error: Exception) -> str:

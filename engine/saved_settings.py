@@ -22,10 +22,12 @@ _EPOCH_LENGTH = frozenset({"DATALOADER.NUM_INSTANCE", "SOLVER.IMS_PER_BATCH"})
 
 def saved_config(saved: str) -> CfgNode:
     """Reads a checkpoint's configuration (YAML); a key added since has its default, one that has gone is left out."""
-    config, known = _C.clone(), flatten(_C)
-    for key, value in flatten(yaml.safe_load(saved)).items():
+    config, known, found = _C.clone(), flatten(_C), flatten(yaml.safe_load(saved))
+    for key, value in found.items():
         if key in known:
             _set(config, key, tuple(value) if isinstance(value, list) else value)
+    if config.SOLVER.MARGIN == 0 and "MODEL.NO_MARGIN" not in found:  # which once chose the soft margin
+        config.MODEL.NO_MARGIN = True
     return config
 
 
@@ -54,7 +56,12 @@ def changed_evaluation(cfg: CfgNode, saved: str) -> dict[str, str]:
 def _differences(cfg: CfgNode, saved: str) -> dict[str, str]:
     """Finds all settings that differ; what each was and is, by key."""
     ours, theirs = flatten(cfg), flatten(saved_config(saved))
-    return {key: f"{key} was {theirs[key]!r}, is {value!r}" for key, value in ours.items() if theirs[key] != value}
+    unused = {"SOLVER.MARGIN"} if ours["MODEL.NO_MARGIN"] and theirs["MODEL.NO_MARGIN"] else set()
+    return {
+        key: f"{key} was {theirs[key]!r}, is {value!r}"
+        for key, value in ours.items()
+        if theirs[key] != value and key not in unused
+    }
 
 
 def settings_for_use(cfg: CfgNode, saved: str, given: Collection[str]) -> tuple[CfgNode, list[str]]:

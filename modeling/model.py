@@ -1,121 +1,95 @@
-"""Re-identification network: backbone, pooling, BNNeck, classifier."""
+"""Re-identification network: a backbone and a head."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from modeling.backbones import build_backbone
-from modeling.backbones.timm_models import TimmBackbone
-from modeling.heads import CosineClassifier, GeM
-from utils.errors import ConfigError
+from modeling.branch import Branch
+from modeling.heads import HEADS
+from modeling.precision import PRECISIONS, autocast, full_precision
 
 
 class ReIDModel(nn.Module):
-    """Bag-of-Tricks network (Luo et al., CVPRW 2019); state-dict names are reid-strong-baseline's.
+    """Network: a backbone, and the head that a subclass puts behind it.
 
-    In training, images [B, 3, H, W] give (class scores [B, num_classes], features before the neck [B, D]); in
-    evaluation they give features [B, D], taken after or before the neck. Features are float32 under autocast too.
+    In training, images [B, 3, H, W] give a list of branches, whose features and scores the losses see; in evaluation
+    they give features [B, D], those of all branches joined, before or after the neck as TEST.NECK_FEAT says. Both are
+    float32 under autocast too.
 
-    Args:
-        backbone: gives feature maps [B, channels, h, w], or features [B, channels] that are pooled already.
-        gem: generalised-mean instead of average pooling.
-        cosine: scores are cosines, for the margin losses.
-        autocast: the lower precision to compute in where it is safe, bfloat16 or float16; None: float32.
-        channels_last: store feature maps, and the weights of convolutions, so.
+    A subclass adds layers in `__init__` and applies them in `branches`. Names of its layers that begin with "classifier"
+    are for classifiers, which only training uses: weights of other identities may lack them.
+
+    Attributes:
+        base: the backbone.
+        widths: length D of each branch's features, one branch as wide as the backbone's output unless a subclass says
+            otherwise.
+        trains_every_parameter: whether each loss reaches every parameter behind the backbone, as a head of one branch
+            does; several processes look for the others at each step.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        channels: int,
-        num_classes: int,
-        *,
-        neck: bool = True,
-        neck_feat: str = "after",
-        gem: bool = False,
-        cosine: bool = False,
-        autocast: torch.dtype | None = None,
-        channels_last: bool = False,
-    ) -> None:
-        super().__init__()
-        self.autocast = autocast
-        self.channels_last = channels_last
-        self.base = backbone
-        self.gap = GeM() if gem else nn.AdaptiveAvgPool2d(1)
-        self.feature_from_neck = neck and neck_feat == "after"
-        self.bottleneck: nn.Module | None = None
-        if neck:
-            self.bottleneck = nn.BatchNorm1d(channels)
-            self.bottleneck.bias.requires_grad_(False)
-        self.classifier: nn.Linear
-        if cosine:
-            self.classifier = CosineClassifier(channels, num_classes)
-        else:
-            self.classifier = nn.Linear(channels, num_classes, bias=not neck)
-            if neck:
-                nn.init.normal_(self.classifier.weight, std=0.001)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+    trains_every_parameter = False
 
-    @property
-    def num_classes(self) -> int:
-        """Number of training identities."""
-        return self.classifier.out_features
+    def __init__(self, cfg: CfgNode, backbone: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.autocast = PRECISIONS[cfg.MODEL.PRECISION]
+        self.channels_last: bool = cfg.MODEL.CHANNELS_LAST
+        self.compares_necked = cfg.TEST.NECK_FEAT == "after"
+        self.base = backbone
+        self.num_classes = num_classes
+        self.widths: list[int] = [int(backbone.out_channels)]  # type: ignore[arg-type]
 
     @property
     def channels(self) -> int:
-        """Length D of a feature."""
-        return self.classifier.in_features
+        """Length D of the features that are compared."""
+        return sum(self.widths)
 
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def branches(self, output: Any, cameras: Tensor | None = None) -> list[Branch]:
+        """Applies the head.
+
+        Args:
+            output: the backbone's: a feature map [B, C, h, w], tokens, or features [B, C] that are pooled already.
+            cameras: numbers of the images' cameras [B], where they are known.
+        """
+        raise NotImplementedError
+
+    def join(self, branches: list[Branch]) -> Tensor:
+        """Joins the branches to the features [B, D] that are compared."""
+        features = [branch.necked if self.compares_necked else branch.features for branch in branches]
+        return features[0] if len(features) == 1 else torch.cat(features, 1)
+
+    def forward(self, images: Tensor, cameras: Tensor | None = None) -> list[Branch] | Tensor:
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        if self.autocast is None:
-            return self._forward(images)
-        with torch.autocast(images.device.type, dtype=self.autocast):
-            return self._forward(images)
+        with autocast(images, self.autocast):
+            output = self.base(images, cameras) if getattr(self.base, "takes_cameras", False) else self.base(images)
+            branches = self.branches(output, cameras)
+            if not self.training:
+                return full_precision(self.join(branches))
+        return [branch.in_full_precision() for branch in branches]
 
-    def _forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        output: Tensor = self.base(images)
-        feature = self.gap(output).flatten(1) if output.ndim == 4 else output
-        if feature.dtype == self.autocast:
-            feature = feature.float()
-        if not self.training and not self.feature_from_neck:
-            return feature
-        necked = self.bottleneck(feature) if self.bottleneck is not None else feature
-        return (self.classifier(necked), feature) if self.training else necked
+
+def is_of_classifier(name: str) -> bool:
+    """Tells whether a parameter of this name is of a classifier of the head, which only training uses."""
+    parts = name.split(".")[:-1]
+    return any(part.startswith("classifier") for part in parts) and parts[0] != "base"
 
 
 def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
     """Builds a network with random weights, which depend on torch's seed only.
 
     Raises:
-        ConfigError: timm cannot build the network MODEL.NAME.
+        ConfigError: the network of MODEL.NAME or the head of MODEL.HEAD cannot be built.
     """
-    backbone, channels = build_backbone(
-        cfg.MODEL.NAME,
-        last_stride=cfg.MODEL.LAST_STRIDE,
-        stem_relu=cfg.MODEL.STEM_RELU,
-        size=cfg.INPUT.SIZE_TRAIN,
-    )
-    if isinstance(backbone, TimmBackbone) and backbone.fixed_size and backbone.size != tuple(cfg.INPUT.SIZE_TEST):
-        raise ConfigError(
-            f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(backbone.size)};"
-            f" {cfg.MODEL.NAME} takes images of one size"
-        )
-    return ReIDModel(
-        backbone,
-        channels,
-        num_classes,
-        neck=cfg.MODEL.NECK == "bnneck",
-        neck_feat=cfg.TEST.NECK_FEAT,
-        gem=cfg.MODEL.POOLING == "gem",
-        cosine=cfg.MODEL.ID_LOSS_TYPE != "softmax",
-        autocast={"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[cfg.MODEL.PRECISION],
-        channels_last=cfg.MODEL.CHANNELS_LAST,
-    )
+    backbone = build_backbone(cfg)
+    model: ReIDModel = HEADS.builder(cfg.MODEL.HEAD)(cfg, backbone, num_classes)
+    if cfg.MODEL.CHANNELS_LAST:
+        model.to(memory_format=torch.channels_last)
+    return model
 
 
 def resolve_device(name: str) -> torch.device:

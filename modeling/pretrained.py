@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from modeling.backbones.timm_models import TimmBackbone
-from modeling.model import ReIDModel
+from modeling.model import ReIDModel, is_of_classifier
 from utils.errors import ConfigError, TrainerError
 
 # Names of the ImageNet classifiers in the published files of the networks.
@@ -39,9 +38,9 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
     if choice == "none":
         return "Starting from random weights"
     if choice == "imagenet":
-        if isinstance(model.base, TimmBackbone):
-            model.base.load_imagenet(read_state_dict(path) if path else None)
-            return f"Starting from ImageNet weights of {path or 'timm'}"
+        if own := getattr(model.base, "load_imagenet", None):
+            own(read_state_dict(path) if path else None)
+            return f"Starting from ImageNet weights of {path or cfg.MODEL.NAME.split('/')[0]}"
         weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
         backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)}
         _load(model.base, backbone, path or "the download")
@@ -63,20 +62,21 @@ def load_reid_weights(model: ReIDModel, weights: Mapping[str, Tensor], source: s
     """
     # reid-strong-baseline's IBN network carries ImageNet's classifier along, unused.
     weights = {key: value for key, value in weights.items() if not key.startswith("base.fc.")}
-    headless = not any(key.startswith("classifier.") for key in weights)  # as weights are often published
+    headless = not any(is_of_classifier(key) for key in weights)  # as weights are often published
     if not headless and class_count(weights) in (None, model.num_classes):
         _load(model, weights, source)
         return f"Starting from the weights of {source}"
     # Without a classifier, or with one for other identities: everything but the classifier is loaded.
-    classifier = {k: v for k, v in model.state_dict().items() if k.startswith("classifier.")}
-    _load(model, {**weights, **classifier}, source)
+    classifier = {key: value for key, value in model.state_dict().items() if is_of_classifier(key)}
+    others = {key: value for key, value in weights.items() if not is_of_classifier(key)}
+    _load(model, {**others, **classifier}, source)
     return f"Starting from the weights of {source}, with a new classifier for {model.num_classes} identities"
 
 
 def class_count(weights: Mapping[str, Tensor]) -> int | None:
     """Counts the identities of the weights' classifier; None without a classifier of this trainer's form."""
-    classifier = weights.get("classifier.weight")
-    return len(classifier) if classifier is not None and classifier.ndim == 2 else None
+    found = (value for key, value in weights.items() if is_of_classifier(key) and key.endswith(".weight"))
+    return next((len(classifier) for classifier in found if classifier.ndim == 2), None)
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Keys of the training: optimizer, schedule, margins of the losses, periods and seed."""
+"""Keys of the training: optimizer, schedule, periods and seed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,6 @@ SOLVER.LAYER_DECAY = 1.0
 SOLVER.MOMENTUM = 0.9
 # Decay rates of the running means of the gradient and of its square, in Adam and AdamW.
 SOLVER.BETAS = (0.9, 0.999)
-# Margin of the triplet loss, in units of feature distance; 0 chooses the soft margin log(1 + exp(.)).
-SOLVER.MARGIN = 0.3
-# Margin of cosface, arcface (radians) and circle as identity loss.
-SOLVER.COSINE_MARGIN = 0.5
-# Scale of the cosines in cosface, arcface and circle as identity loss.
-SOLVER.COSINE_SCALE = 30.0
-# Margin (m) of circle loss over pairs.
-SOLVER.CIRCLE_MARGIN = 0.25
-# Scale (gamma) of circle loss over pairs.
-SOLVER.CIRCLE_SCALE = 128.0
-# Learning rate of the centers of center loss, by plain SGD.
-SOLVER.CENTER_LR = 0.5
-# Weight of center loss.
-SOLVER.CENTER_LOSS_WEIGHT = 0.0005
 # Weight decay.
 SOLVER.WEIGHT_DECAY = 0.0005
 # Weight decay of parameters whose name contains "bias".
@@ -106,13 +92,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "SOLVER.LAYER_DECAY": (0.001, 1),
     "SOLVER.MOMENTUM": (0, 1),
     "SOLVER.BETAS": (0, 0.999999),
-    "SOLVER.MARGIN": (0, inf),
-    "SOLVER.COSINE_MARGIN": (0, 1.5),
-    "SOLVER.COSINE_SCALE": (1e-6, inf),
-    "SOLVER.CIRCLE_MARGIN": (0, 1),
-    "SOLVER.CIRCLE_SCALE": (1e-6, inf),
-    "SOLVER.CENTER_LR": (0, inf),
-    "SOLVER.CENTER_LOSS_WEIGHT": (1e-12, inf),
     "SOLVER.WEIGHT_DECAY": (0, inf),
     "SOLVER.WEIGHT_DECAY_BIAS": (0, inf),
     "SOLVER.WEIGHT_DECAY_NORM_FACTOR": (0, inf),

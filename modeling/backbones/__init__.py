@@ -1,40 +1,48 @@
-"""Backbones by name: networks from image batches to feature maps."""
+"""Table of backbones. A backbone is one file and one line here; nothing is imported before it is built.
+
+A builder is called with (cfg) and gives a `torch.nn.Module` from images [B, 3, H, W] to what the heads take: a feature
+map [B, C, h, w], tokens, or features [B, C] that are pooled already. Its attribute `out_channels` is C. Further
+attributes, all optional: with `takes_cameras` it is called with the images and their cameras [B];
+`trains_every_parameter = False` says that some parameters have no effect on the output; `load_imagenet(weights)` loads
+ImageNet weights in its own way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from utils.families import Family
 
-from modeling.backbones.mobilenet import MobileNetV2Backbone
-from modeling.backbones.resnet import RESNETS, ResNetBackbone
-from modeling.backbones.senet import SENETS, SENetBackbone
-from modeling.backbones.timm_models import PREFIX, TimmBackbone
+if TYPE_CHECKING:
+    from torch import nn
 
-MOBILENET = "mobilenet_v2"
-NAMES: tuple[str, ...] = (*RESNETS, *SENETS, MOBILENET)
+_RESNET, _SENET = "modeling.backbones.resnet:build", "modeling.backbones.senet:build"
+# MODEL.NAME
+BACKBONES = Family(
+    {
+        "resnet18": _RESNET,
+        "resnet34": _RESNET,
+        "resnet50": _RESNET,
+        "resnet101": _RESNET,
+        "resnet152": _RESNET,
+        "resnet50_ibn_a": _RESNET,
+        "se_resnet50": _SENET,
+        "se_resnet101": _SENET,
+        "se_resnet152": _SENET,
+        "se_resnext50": _SENET,
+        "se_resnext101": _SENET,
+        "senet154": _SENET,
+        "mobilenet_v2": "modeling.backbones.mobilenet:build",
+        "timm/": "modeling.backbones.timm_models:build",
+    }
+)
 
 
-def build_backbone(
-    name: str, *, last_stride: int, stem_relu: bool, size: Sequence[int] = (256, 128)
-) -> tuple[nn.Module, int]:
-    """Builds a backbone; returns it and the number of channels of its output.
+def build_backbone(cfg: Any) -> nn.Module:
+    """Builds the backbone that MODEL.NAME names.
 
-    Args:
-        name: one of NAMES, or timm/<name>.
-        last_stride: of the last stage (He et al.'s networks have 2); timm's networks keep their own.
-        stem_relu: see ResNetBackbone.
-        size: height and width of the images, for networks made for one size.
     Raises:
-        ConfigError: timm is needed and missing, or does not have the network.
+        ConfigError: it cannot be built, for example since timm is needed and missing.
     """
-    backbone: ResNetBackbone | SENetBackbone | MobileNetV2Backbone | TimmBackbone
-    if name.startswith(PREFIX):
-        backbone = TimmBackbone(name.removeprefix(PREFIX), size)
-    elif name in SENETS:
-        backbone = SENetBackbone(name, last_stride=last_stride)
-    elif name == MOBILENET:
-        backbone = MobileNetV2Backbone(last_stride=last_stride)
-    else:
-        backbone = ResNetBackbone(name, last_stride=last_stride, stem_relu=stem_relu)
-    return backbone, backbone.out_channels
+    backbone: nn.Module = BACKBONES.builder(cfg.MODEL.NAME)(cfg)
+    return backbone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 from torchvision.models import MobileNetV2
+from yacs.config import CfgNode
 
 
 class MobileNetV2Backbone(MobileNetV2):  # type: ignore[misc]
@@ -18,3 +19,8 @@ class MobileNetV2Backbone(MobileNetV2):  # type: ignore[misc]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.features(images)  # type: ignore[no-any-return]
+
+
+def build(cfg: CfgNode) -> MobileNetV2Backbone:
+    """Builds MobileNetV2 with the last stride MODEL.LAST_STRIDE."""
+    return MobileNetV2Backbone(last_stride=cfg.MODEL.LAST_STRIDE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from yacs.config import CfgNode
 
 RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet18": (BasicBlock, [2, 2, 2, 2]),
@@ -46,6 +47,11 @@ class ResNetBackbone(ResNet):  # type: ignore[misc]
             x = self.relu(x)
         x = self.maxpool(x)
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[no-any-return]
+
+
+def build(cfg: CfgNode) -> ResNetBackbone:
+    """Builds the network MODEL.NAME with MODEL.LAST_STRIDE and MODEL.STEM_RELU."""
+    return ResNetBackbone(cfg.MODEL.NAME, last_stride=cfg.MODEL.LAST_STRIDE, stem_relu=cfg.MODEL.STEM_RELU)
 
 
 class IBN(nn.Module):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.ops import SqueezeExcitation
+from yacs.config import CfgNode
 
 
 class SEBottleneck(Bottleneck):  # type: ignore[misc]
@@ -114,3 +115,8 @@ def _stage(
     blocks = [architecture.block(inplanes, planes, stride, shortcut, architecture.groups)]
     blocks += [architecture.block(planes * 4, planes, 1, None, architecture.groups) for _ in range(1, depth)]
     return nn.Sequential(*blocks)
+
+
+def build(cfg: CfgNode) -> SENetBackbone:
+    """Builds the network MODEL.NAME with the last stride MODEL.LAST_STRIDE."""
+    return SENetBackbone(cfg.MODEL.NAME, last_stride=cfg.MODEL.LAST_STRIDE)

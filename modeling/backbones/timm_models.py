@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from yacs.config import CfgNode
 
 from modeling.backbones.layers import number_parts
 from utils.errors import ConfigError
@@ -33,6 +34,8 @@ class TimmBackbone(nn.Module):
     Raises:
         ConfigError: timm is not installed, has no such network, or cannot build it for this size.
     """
+
+    trains_every_parameter = False  # of some networks the features need not every part
 
     def __init__(self, name: str, size: Sequence[int]) -> None:
         super().__init__()
@@ -103,6 +106,21 @@ class TimmBackbone(nn.Module):
                     " them, or MODEL.PRETRAIN_CHOICE none"
                 ) from None
         self.net.load_state_dict(filled.state_dict())
+
+
+def build(cfg: CfgNode) -> TimmBackbone:
+    """Builds timm's network MODEL.NAME for images of INPUT.SIZE_TRAIN.
+
+    Raises:
+        ConfigError: timm cannot, or the network takes images of one size and INPUT.SIZE_TEST is another.
+    """
+    backbone = TimmBackbone(cfg.MODEL.NAME.removeprefix(PREFIX), cfg.INPUT.SIZE_TRAIN)
+    if backbone.fixed_size and backbone.size != tuple(cfg.INPUT.SIZE_TEST):
+        raise ConfigError(
+            f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(backbone.size)};"
+            f" {cfg.MODEL.NAME} takes images of one size"
+        )
+    return backbone
 
 
 def _timm() -> Any:

@@ -18,6 +18,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from configs.defaults import _C
 from data.build import build_dataset, build_eval_loader, build_train_loader
@@ -61,11 +62,8 @@ def learner(device: torch.device, **settings: object) -> Learner:
         (cfg.MODEL if key in cfg.MODEL else cfg.SOLVER)[key] = value
     torch.manual_seed(0)
     ours = Learner(cfg, build_model(cfg, 4), CPU, ProcessGroup())
-    if ours.center is not None:  # drawn on the device it is made for
-        cfg.SOLVER.SEED = 0
     moved = Learner(cfg, copy.deepcopy(ours.model), device, ProcessGroup())
-    if ours.center is not None and moved.center is not None:
-        moved.center.load_state_dict(ours.center.state_dict())
+    moved.criterion.load_state_dict(ours.criterion.state_dict())  # centers are drawn
     return moved
 
 
@@ -82,13 +80,14 @@ def train(ours: Learner, steps: int = 3, rate: float = 0.01) -> list[float]:
 def first_step(device: torch.device, *, double: bool = False, **settings: object) -> tuple[float, Tensor]:
     """Loss and gradient [parameters] in float64 of one batch; `double`: computed in float64 too."""
     ours, (images, pids) = learner(device, **settings | {"ACCUMULATE": 2}), batch()  # so no step touches gradients
-    scale = 128.0 if ours.scaler.is_enabled() else 1.0  # overflows nowhere
-    ours.scaler = torch.amp.GradScaler(device.type, init_scale=scale, enabled=ours.scaler.is_enabled())
+    scale = 128.0 if ours.optimizers.scaler.is_enabled() else 1.0  # overflows nowhere
+    ours.optimizers.scaler = torch.amp.GradScaler(
+        device.type, init_scale=scale, enabled=ours.optimizers.scaler.is_enabled()
+    )
     if double:
         ours.model.double()
         images = images.double()
-        if ours.center is not None:
-            ours.center.double()
+        ours.criterion.double()
     ours.start_epoch(1)
     loss = float(ours.train_batch(images, pids, rate=0.0, last=False)[0])
     gradients = [p.grad.double().cpu().flatten() / scale for p in ours.model.parameters() if p.grad is not None]
@@ -129,7 +128,7 @@ def test_a_step_is_as_exact_as_the_processors(precision: str) -> None:
         {"IF_WITH_CENTER": "yes", "POOLING": "gem"},
         {"ID_LOSS_TYPE": "arcface"},
         {"ID_LOSS_TYPE": "cosface", "METRIC_LOSS_TYPE": "circle"},
-        {"ID_LOSS_TYPE": "circle", "MARGIN": 0.0},
+        {"ID_LOSS_TYPE": "circle", "NO_MARGIN": True},
         {"ACCUMULATE": 2, "CLIP_NORM": 1.0, "EMA_DECAY": 0.9},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
@@ -169,13 +168,13 @@ def test_fused_optimizers_step_as_on_the_processor(name: str) -> None:
 @pytest.mark.parametrize("name", ["Adam", "SGD"])
 def test_loss_scaling_passes_over_a_step_that_overflows_and_then_trains(name: str) -> None:
     ours = learner(GPU, PRECISION="fp16", OPTIMIZER_NAME=name)
-    ours.scaler = torch.amp.GradScaler(GPU.type, init_scale=2.0**40)
+    ours.optimizers.scaler = torch.amp.GradScaler(GPU.type, init_scale=2.0**40)
     before = {key: value.clone() for key, value in ours.model.named_parameters()}
     train(ours, 1)
-    assert ours.scaler.get_scale() == 2.0**39
+    assert ours.optimizers.scaler.get_scale() == 2.0**39
     assert all(torch.equal(value, before[key]) for key, value in ours.model.named_parameters())
     train(ours, 40)
-    assert ours.scaler.get_scale() < 2.0**30
+    assert ours.optimizers.scaler.get_scale() < 2.0**30
     assert not torch.equal(ours.model.classifier.weight, before["classifier.weight"])
     assert all(bool(torch.isfinite(value).all()) for value in ours.model.parameters())
 
@@ -250,7 +249,7 @@ def test_a_step_of_distributed_training_over_nccl_is_that_of_one_process(monkeyp
         synchronise_batch_norm(ours.model, GPU)
         assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in ours.model.modules())
         ours.model.to(GPU)
-        ours._wrapped = ours._wrap_distributed()
+        ours.sharded._wrapped = DistributedDataParallel(ours.model, device_ids=[GPU])
         monkeypatch.setattr(ProcessGroup, "all_gather_batch", lambda group, shard: _AllGather.apply(shard, group))
         assert train(ours) == pytest.approx(expected, rel=1e-4)
         rows = torch.arange(6).reshape(3, 2)

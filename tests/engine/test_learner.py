@@ -11,6 +11,7 @@ from torch import Tensor
 from configs.defaults import _C
 from engine.distributed import ProcessGroup
 from engine.learner import Learner, set_arithmetic
+from modeling.losses.center import CenterLoss
 from modeling.model import build_model
 
 RATE = 0.1
@@ -50,7 +51,7 @@ def test_accumulated_batches_step_by_their_mean_gradient_also_the_last_few() -> 
     train(ours, 3)
     other.train()
     for group in (batches(3)[:2], batches(3)[2:]):
-        loss = sum(ours.criterion(*other(images), pids) for images, pids in group) / len(group)
+        loss = sum(ours.criterion(other(images), pids) for images, pids in group) / len(group)
         gradients = torch.autograd.grad(loss, [p for p in other.parameters() if p.requires_grad])
         with torch.no_grad():
             for parameter, gradient in zip((p for p in other.parameters() if p.requires_grad), gradients, strict=True):
@@ -108,16 +109,17 @@ def test_averaged_weights_follow_and_are_evaluated() -> None:
 @pytest.mark.parametrize("weight", [0.0005, 0.2])
 def test_centers_learn_at_their_own_rate_whatever_their_losss_weight(weight: float) -> None:
     ours = learner(IF_WITH_CENTER="yes", CENTER_LOSS_WEIGHT=weight, CENTER_LR=0.5)
-    assert ours.center is not None
-    before = ours.center.centers.detach().clone()
+    center = ours.criterion.losses["center_0"]
+    assert isinstance(center, CenterLoss)
+    before = center.centers.detach().clone()
     model = copy.deepcopy(ours.model).train()
     images, pids = batches(1)[0]
-    features = model(images)[1].detach()
+    features = model(images)[0].features.detach()
     train(ours, 1)
     # The mean over six images of (f - c)^2 pulls each of a class's two images by 2 (c - f) / 6.
     pull = torch.zeros_like(before).index_add_(0, pids, 2 * (before[pids] - features) / 6)
-    torch.testing.assert_close(ours.center.centers.detach(), before - 0.5 * pull, rtol=1e-4, atol=1e-5)
-    assert torch.equal(ours.center.centers[2], before[2])  # a class not in the batch
+    torch.testing.assert_close(center.centers.detach(), before - 0.5 * pull, rtol=1e-4, atol=1e-5)
+    assert torch.equal(center.centers[2], before[2])  # a class not in the batch
 
 
 def test_center_loss_reaches_the_network_with_its_weight() -> None:
@@ -147,11 +149,14 @@ def test_a_frozen_backbone_stays_as_it_is_and_thaws() -> None:
 def test_fp16_passes_over_a_step_with_infinite_gradients() -> None:
     ours = learner(PRECISION="fp16", CLIP_NORM=1.0)
     train(ours, 1)
-    before, scale = dict(ours.model.named_parameters())["base.conv1.weight"].detach().clone(), ours.scaler.get_scale()
+    before, scale = (
+        dict(ours.model.named_parameters())["base.conv1.weight"].detach().clone(),
+        ours.optimizers.scaler.get_scale(),
+    )
     images, pids = batches(1)[0]
     ours.train_batch(images * torch.inf, pids, rate=RATE, last=True)
     assert torch.equal(ours.model.base.conv1.weight, before)  # type: ignore[union-attr, arg-type]
-    assert ours.scaler.get_scale() == scale / 2
+    assert ours.optimizers.scaler.get_scale() == scale / 2
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

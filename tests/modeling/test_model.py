@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from yacs.config import CfgNode
 
 from configs.defaults import _C, CHOICES
-from modeling.backbones import NAMES, build_backbone
-from modeling.heads import GeM
+from modeling.backbones import BACKBONES, build_backbone
+from modeling.heads.layers import GeM
 from modeling.model import ReIDModel, build_model, resolve_device
 
 
@@ -41,9 +42,17 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(7).standard_normal((2, 3, 64, 32)).astype(np.float32))
 
 
+def config(name: str, **settings: object) -> CfgNode:
+    """Defaults with a network's name and further settings of MODEL."""
+    cfg = _C.clone()
+    cfg.MODEL.update(NAME=name, **settings)
+    return cfg
+
+
 def network(name: str = "resnet18", neck: bool = True, neck_feat: str = "after", stem_relu: bool = False) -> ReIDModel:
-    backbone, channels = build_backbone(name, last_stride=1, stem_relu=stem_relu)
-    return ReIDModel(backbone, channels, 13, neck=neck, neck_feat=neck_feat)
+    cfg = config(name, STEM_RELU=stem_relu, NECK="bnneck" if neck else "no", CHANNELS_LAST=False)
+    cfg.TEST.NECK_FEAT = neck_feat
+    return build_model(cfg, 13)
 
 
 # Computed with this network once it agreed with reid-strong-baseline 3da7e6f on that project's own outputs.
@@ -114,15 +123,16 @@ def test_state_dict_names_are_the_originals() -> None:
 def test_last_stride_sets_the_feature_maps_size(
     name: str, channels: int, last_stride: int, size: tuple[int, int]
 ) -> None:
-    backbone, found = build_backbone(name, last_stride=last_stride, stem_relu=False)
+    backbone = build_backbone(config(name, LAST_STRIDE=last_stride))
     with torch.no_grad():
         assert backbone(images()).shape == (2, channels, *size)
-    assert found == channels
+    assert backbone.out_channels == channels
 
 
 def test_in_training_the_loss_sees_scores_and_features_before_the_neck() -> None:
     model = network()
-    scores, features = model(images())
+    [branch] = model(images())
+    scores, features = branch.scores, branch.features
     assert scores.shape == (2, 13)
     expected = model.classifier(torch.nn.functional.batch_norm(features, None, None, training=True))
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
@@ -134,25 +144,25 @@ def test_the_necks_bias_is_frozen() -> None:
 
 
 def test_every_name_that_is_allowed_is_built() -> None:
-    assert CHOICES["MODEL.NAME"] == NAMES
+    assert CHOICES["MODEL.NAME"] == BACKBONES.names
     cfg = _C.clone()
     depths = {}
-    for cfg.MODEL.NAME in NAMES:
+    for cfg.MODEL.NAME in BACKBONES.names:
         with torch.device("meta"):
             model = build_model(cfg, 3)
         depths[cfg.MODEL.NAME] = 1 + sum(
             isinstance(m, torch.nn.Conv2d) and not re.search("downsample|se_module", key)
             for key, m in model.base.named_modules()
         )
-    expected = {name: int(re.search(r"\d+", name)[0]) for name in NAMES}  # type: ignore[index]
+    expected = {name: int(re.search(r"\d+", name)[0]) for name in BACKBONES.names}  # type: ignore[index]
     assert depths == expected | {"mobilenet_v2": 53}
 
 
 def test_mobilenets_last_stride_sets_the_feature_maps_size() -> None:
     for last_stride, size in ((1, (4, 2)), (2, (2, 1))):
-        backbone, channels = build_backbone("mobilenet_v2", last_stride=last_stride, stem_relu=False)
+        backbone = build_backbone(config("mobilenet_v2", LAST_STRIDE=last_stride))
         with torch.no_grad():
-            assert backbone(images()).shape == (2, channels, *size)
+            assert backbone(images()).shape == (2, backbone.out_channels, *size)
 
 
 def test_gem_is_the_generalised_mean_and_learns_its_exponent() -> None:

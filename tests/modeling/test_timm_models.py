@@ -46,8 +46,8 @@ def test_convolutional_networks_and_transformers_give_features(name: str, channe
     assert isinstance(model.base, TimmBackbone)
     output = model.base(torch.zeros(2, 3, *SIZE))
     assert output.shape == ((2, channels) if pooled else (2, channels, 2, 1))
-    scores, features = model(torch.rand(2, 3, *SIZE))
-    assert (scores.shape, features.shape) == ((2, 5), (2, channels))
+    [branch] = model(torch.rand(2, 3, *SIZE))
+    assert (branch.scores.shape, branch.features.shape) == ((2, 5), (2, channels))
 
 
 @needs_timm

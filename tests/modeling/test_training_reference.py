@@ -73,12 +73,12 @@ def test_training_outputs_are_as_exact_as_the_originals(case: tuple[str, ReIDMod
     state = {key: value.clone() for key, value in model.state_dict().items()}
     images = reference(name, "input")
     with torch.no_grad():
-        scores, features = model.train()(images)
+        [ours_now] = model.train()(images)
         model.load_state_dict(state)
-        exact = model.double()(images.double())
+        [exact] = model.double()(images.double())
     for what, ours, truth in (
-        ("train_score", scores, exact[0]),
-        ("train_global_feature", features, exact[1]),
+        ("train_score", ours_now.scores, exact.scores),
+        ("train_global_feature", ours_now.features, exact.features),
     ):
         theirs = distance(reference(name, what), truth)
         assert theirs < 2e-3  # float64 is indeed what they approximate

@@ -1,0 +1,23 @@
+"""Table of heads. A head is one file and one line here; nothing is imported before it is built.
+
+A builder is called with (cfg, backbone, num_classes) and gives a `modeling.model.ReIDModel`: the layers behind the
+backbone, and the method `branches` that applies them.
+"""
+
+from __future__ import annotations
+
+from utils.families import Family
+
+# MODEL.HEAD
+HEADS = Family(
+    {
+        "baseline": "modeling.heads.baseline:Baseline",
+    }
+)
+# MODEL.POOLING, called without arguments.
+POOLINGS = Family(
+    {
+        "avg": "modeling.heads.layers:AveragePooling",
+        "gem": "modeling.heads.layers:GeM",
+    }
+)

@@ -1,0 +1,147 @@
+"""Training loss: the losses of a configuration over the branches of a head, with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from modeling.branch import Branch
+from modeling.losses import ALSO_LOSSES, IDENTITY_LOSSES, METRIC_LOSSES
+from utils.errors import ConfigError, TrainerError
+from utils.families import Builder
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+IDENTITY = "identity"  # the name of the loss that sees scores
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of one branch in the sum, with its weight."""
+
+    name: str
+    branch: int
+    weight: float
+    loss: Loss
+
+    def sees(self, branch: Branch) -> bool:
+        """Tells whether a branch gives this loss what it sees."""
+        return branch.scores is not None if self.name == IDENTITY else branch.for_pairs
+
+
+class Criterion(nn.Module):
+    """Weighted sum of losses over branches; a Module, since losses may have parameters."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        super().__init__()
+        self.terms = tuple(terms)
+        self.losses = nn.ModuleDict(
+            {f"{term.name}_{term.branch}": term.loss for term in terms if isinstance(term.loss, nn.Module)}
+        )
+
+    @property
+    def uses_scores(self) -> bool:
+        """Tells whether some loss sees class scores, so that classifiers are trained."""
+        return any(term.name == IDENTITY for term in self.terms)
+
+    def check(self, pids: Tensor) -> None:
+        """Checks a batch's identities [B], on the host, for each loss.
+
+        Raises:
+            ValueError: a loss cannot be computed for such a batch.
+        """
+        for term in self.terms:
+            if check := getattr(term.loss, "check", None):
+                check(pids)
+
+    def optimizers(self) -> Iterator[tuple[str, float, torch.optim.Optimizer]]:
+        """Makes the optimizer of each loss with parameters; yields the loss's name, its weight, and the optimizer.
+
+        Raises:
+            ConfigError: a loss has parameters and no `make_optimizer`.
+        """
+        for term in self.terms:
+            if isinstance(term.loss, nn.Module) and next(term.loss.parameters(), None) is not None:
+                make: Any = getattr(term.loss, "make_optimizer", None)
+                if make is None:
+                    raise ConfigError(
+                        f"the loss {type(term.loss).__name__} has parameters and no make_optimizer(), which makes their"
+                        " optimizer"
+                    )
+                yield f"{term.name}_{term.branch}", term.weight, make()
+
+    def forward(self, branches: Sequence[Branch], pids: Tensor) -> Tensor:
+        """Computes the scalar loss of a batch.
+
+        Args:
+            branches: the head's output in training.
+            pids: identities [B].
+        Raises:
+            TrainerError: no branch gives what a loss sees.
+        """
+        total: Tensor | None = None
+        for term in self.terms:
+            branch = branches[term.branch]
+            if term.sees(branch):
+                loss = term.loss(branch.scores, branch.features, pids)  # type: ignore[arg-type]
+                loss = loss if term.weight == 1 else term.weight * loss
+                total = loss if total is None else total + loss
+        if total is None:
+            raise TrainerError("nothing can be trained: no branch of the head gives what a loss sees")
+        return total
+
+
+def build_criterion(cfg: CfgNode, num_classes: int, widths: Sequence[int]) -> Criterion:
+    """Builds the training loss: DATALOADER.SAMPLER chooses the losses, MODEL.*_LOSS_TYPE their kind.
+
+    Args:
+        cfg: the configuration.
+        num_classes: number of training identities.
+        widths: length D of the features of each branch.
+    Raises:
+        ConfigError: a loss cannot be built, or MODEL.BRANCH_WEIGHTS are not of this head.
+    """
+    factors = _branch_weights(cfg, len(widths))
+    return Criterion(
+        [
+            Term(name, branch, weight * factors[branch], builder(cfg, num_classes, width))
+            for name, weight, builder in _losses(cfg)
+            for branch, width in enumerate(widths)
+            if weight * factors[branch]
+        ]
+    )
+
+
+def _losses(cfg: CfgNode) -> Iterator[tuple[str, float, Builder]]:
+    """Yields name, weight and builder of each loss that a configuration chooses."""
+    model, sampler = cfg.MODEL, cfg.DATALOADER.SAMPLER
+    if "softmax" in sampler:
+        yield IDENTITY, model.ID_LOSS_WEIGHT, IDENTITY_LOSSES.builder(model.ID_LOSS_TYPE)
+    if "triplet" in sampler and model.METRIC_LOSS_TYPE != "center":
+        yield "metric", model.TRIPLET_LOSS_WEIGHT, METRIC_LOSSES.builder(model.METRIC_LOSS_TYPE)
+    if model.IF_WITH_CENTER == "yes":
+        yield "center", cfg.SOLVER.CENTER_LOSS_WEIGHT, ALSO_LOSSES.builder("center")
+    for number, (name, weight) in enumerate(also_losses(cfg), start=1):
+        yield f"also{number}", weight, ALSO_LOSSES.builder(name)
+
+
+def also_losses(cfg: CfgNode) -> list[tuple[str, float]]:
+    """Lists the further losses, MODEL.ALSO_LOSSES, with their weights."""
+    names = [name for name in cfg.MODEL.ALSO_LOSSES if name]
+    weights = list(cfg.MODEL.ALSO_LOSS_WEIGHTS)
+    return list(zip(names, weights * len(names) if len(weights) == 1 else weights, strict=True))
+
+
+def _branch_weights(cfg: CfgNode, branches: int) -> list[float]:
+    """Lists the weight of each branch; ConfigError where MODEL.BRANCH_WEIGHTS has another number of them."""
+    weights = list(cfg.MODEL.BRANCH_WEIGHTS)
+    if len(weights) not in (1, branches):
+        raise ConfigError(
+            f"MODEL.BRANCH_WEIGHTS: {weights} has {len(weights)} numbers; give one, or one for each of the {branches}"
+            f" branches of MODEL.HEAD {cfg.MODEL.HEAD}"
+        )
+    return weights * branches if len(weights) == 1 else weights
