@@ -11,8 +11,8 @@ from yacs.config import CfgNode
 
 from engine.averaging import WeightAverage
 from engine.distributed import ProcessGroup, synchronise_batch_norm
-from engine.parallel import ShardedModel, trains_every_parameter
-from engine.stepping import Accumulation, Optimizers
+from engine.steps.optimizers import Accumulation, Optimizers
+from engine.steps.parallel import ShardedModel, trains_every_parameter
 from modeling.branch import first_scores
 from modeling.losses.criterion import build_criterion
 from modeling.model import ReIDModel

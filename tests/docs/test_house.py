@@ -14,10 +14,10 @@ from tests.docs.documents import ROOT
 ROOMS = {"yacs_sweep", "tools", "engine", "modeling", "data", "utils", "configs", "tests", "benchmarks"}
 MAY = {
     "yacs_sweep": set(),
-    "configs": set(),
-    "utils": {"configs"},
-    "data": {"configs", "utils"},
-    "modeling": {"configs", "utils"},
+    "utils": set(),
+    "data": {"utils"},
+    "modeling": {"utils"},
+    "configs": {"data", "modeling", "utils"},  # what a key accepts follows from the tables of builders
     "engine": {"configs", "data", "modeling", "utils"},
     "tools": {"configs", "data", "engine", "modeling", "utils", "yacs_sweep"},
 }

@@ -244,3 +244,12 @@ def test_a_key_added_since_counts_as_its_default(small_config: Path) -> None:
     assert "GAMMA" not in saved
     assert changed_settings(load_config(str(small_config)), saved) == {}
     assert changed_settings(load_config(str(small_config), ["SOLVER.GAMMA", "0.5"]), saved) != {}
+
+
+def test_a_margin_of_0_is_the_soft_margin_of_older_checkpoints(small_config: Path) -> None:
+    saved = load_config(str(small_config)).dump().replace("  NO_MARGIN: false\n", "")
+    assert "NO_MARGIN" not in saved and "  MARGIN: 0.3\n" in saved
+    saved = saved.replace("  MARGIN: 0.3\n", "  MARGIN: 0.0\n")
+    soft, hinge = load_config(str(small_config), ["MODEL.NO_MARGIN", "True"]), load_config(str(small_config))
+    assert changed_settings(soft, saved) == {}
+    assert changed_settings(hinge, saved).keys() == {"SOLVER.MARGIN", "MODEL.NO_MARGIN"}

@@ -72,8 +72,10 @@ class Optimizers:
         clip_gradients(self.model.parameters(), limit)
         self.scaler.step(self.of_network)
         for name, optimizer in self.of_losses.items():
-            self._prepare(optimizer, factor / self._weights[name], unscale=bool(limit))
-            self.scaler.step(optimizer)
+            # A loss that sees no features of its branch has no gradients, which loss scaling cannot step with.
+            if _gradients(optimizer):
+                self._prepare(optimizer, factor / self._weights[name], unscale=bool(limit))
+                self.scaler.step(optimizer)
         self.scaler.update()
 
     def _prepare(self, optimizer: torch.optim.Optimizer, factor: float, *, unscale: bool) -> None:
@@ -81,8 +83,7 @@ class Optimizers:
         if factor != 1 or unscale:
             self.scaler.unscale_(optimizer)
         if factor != 1:
-            groups = optimizer.param_groups
-            torch._foreach_mul_([p.grad for group in groups for p in group["params"] if p.grad is not None], factor)
+            torch._foreach_mul_(_gradients(optimizer), factor)
 
     def state(self) -> State:
         """Returns the state for a checkpoint: of the network's optimizer, of the losses and theirs, of the scaling."""
@@ -108,3 +109,8 @@ class Optimizers:
         for name, saved_state in losses["optimizers"].items():
             groups = self.of_losses[name].state_dict()["param_groups"]
             self.of_losses[name].load_state_dict({**saved_state, "param_groups": groups})
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Lists the gradients of an optimizer's parameters."""
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -1,0 +1,1 @@
+"""Parts of a training step, each to be read alone: accumulation, loss scaling, clipping, several processes."""

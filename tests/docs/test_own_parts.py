@@ -1,0 +1,47 @@
+"""The loss and the head that docs/trainer.md shows are trained with as a user would do it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine.config import load_config
+from engine.inference import load_model
+from tests.docs.documents import ROOT
+from tests.engine.small_run import write_config
+
+
+def parts() -> dict[str, tuple[str, list[str]]]:
+    """The code of each file that the document shows, and the settings of the command below it."""
+    text = (ROOT / "docs/trainer.md").read_text(encoding="utf-8")
+    found = re.findall(r"`(my_\w+\.py)`:\n\n```python\n(.*?)```\n\n```sh\n(.*?)\n```", text, re.DOTALL)
+    return {
+        file: (code, command.partition(".yml ")[2].replace("'", "").replace(", ", ",").split())
+        for file, code, command in found
+    }
+
+
+def test_the_loss_is_20_lines_at_most() -> None:
+    assert parts().keys() == {"my_loss.py", "my_head.py"}
+    assert len(parts()["my_loss.py"][0].splitlines()) <= 20
+
+
+def test_what_the_document_shows_is_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write_config(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    overrides = ["SOLVER.MAX_EPOCHS", "1", "OUTPUT_DIR", "out"]
+    for file, (code, settings) in parts().items():
+        Path(file).write_text(code, encoding="utf-8")
+        overrides += settings
+    cfg = load_config(str(config), overrides)
+    assert cfg.MODEL.ALSO_LOSS_WEIGHTS == (0.1,) and cfg.MODEL.BRANCH_WEIGHTS == (1.0, 0.5)
+    assert engine.train(cfg) == 0
+    model, _device = load_model(cfg, "")
+    assert type(model).__name__ == "AverageAndMaximum"
+    assert model.channels == 2 * model.base.out_channels
+    assert "mAP" in Path("out/log.txt").read_text(encoding="utf-8")
+    assert os.getcwd() == str(tmp_path)
