@@ -39,6 +39,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
 BOUNDS: dict[str, tuple[float, float]] = {
     **input.BOUNDS,
     **dataloader.BOUNDS,
+    **model.BOUNDS,
     **losses.BOUNDS,
     **solver.BOUNDS,
     **test.BOUNDS,

@@ -74,6 +74,7 @@ class Trainer:
         )
         model = build_model(cfg, self.num_classes)
         self.notes = [] if saved else [load_pretrained(cfg, model)]
+        self.notes += getattr(model.base, "notes", [])
         self.notes += schedule_notes(cfg, len(self.train_loader))
         self.work = measure_work(model, cfg.INPUT.SIZE_TEST)
         self.notes.append(self.work.line)

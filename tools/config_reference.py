@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES
+from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES
 from engine.config import flatten
 
 DOCUMENT = ROOT / "docs/trainer.md"
@@ -58,6 +58,8 @@ def _literal(value: Any) -> str:
 
 def _accepts(key: str, default: Any) -> str:
     """Describes the values that a key accepts."""
+    if key in FAMILIES:
+        return ", ".join(f"`{form}`" for form in FAMILIES[key].forms)
     if key in CHOICES:
         return ", ".join(f"`{choice}`" for choice in CHOICES[key])
     one = default[0] if isinstance(default, tuple) else default

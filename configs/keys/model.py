@@ -15,8 +15,14 @@ MODEL.DEVICE = "auto"
 # Backbone: a name of those beside, timm/<name> for any network of timm, or FILE.py:NAME for your own.
 MODEL.NAME = "resnet50"
 # Stride of the backbone's last stage: 1 keeps a feature map twice as high and wide as 2 does. Networks of timm keep
-# their own.
+# their own; see OUTPUT_STRIDE.
 MODEL.LAST_STRIDE = 1
+# Pixels of the image for one of the feature map's, of convolutional networks of timm that can change it: 8, 16 or 32.
+# Where a stage loses its stride, its convolutions are dilated. 0: the network's own, mostly 32.
+MODEL.OUTPUT_STRIDE = 0
+# Largest probability with which a residual block of a network of timm is passed over in training; it rises from 0 in the
+# first block.
+MODEL.DROP_PATH = 0.0
 # ReLU after the stem's batch normalisation. Published re-ID results were obtained without it.
 MODEL.STEM_RELU = False
 # Starting weights: imagenet (backbone only; from PRETRAIN_PATH, else torchvision's download), self (a
@@ -44,10 +50,12 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "MODEL.NAME": BACKBONES.names,
     "MODEL.HEAD": HEADS.names,
     "MODEL.LAST_STRIDE": (1, 2),
+    "MODEL.OUTPUT_STRIDE": (0, 8, 16, 32),
     "MODEL.PRETRAIN_CHOICE": ("imagenet", "self", "none"),
     "MODEL.NECK": ("bnneck", "no"),
     "MODEL.POOLING": POOLINGS.names,
     "MODEL.PRECISION": ("fp32", "bf16", "fp16"),
 }
+BOUNDS: dict[str, tuple[float, float]] = {"MODEL.DROP_PATH": (0, 0.95)}
 # Tables of builders, by the key that names one; beside their names a file of the user's is allowed.
 FAMILIES: dict[str, Family] = {"MODEL.NAME": BACKBONES, "MODEL.HEAD": HEADS, "MODEL.POOLING": POOLINGS}

@@ -2,7 +2,8 @@
 
 A builder is called with (cfg) and gives a `torch.nn.Module` from images [B, 3, H, W] to what the heads take: a feature
 map [B, C, h, w], tokens, or features [B, C] that are pooled already. Its attribute `out_channels` is C. Further
-attributes, all optional: with `takes_cameras` it is called with the images and their cameras [B];
+attributes, all optional: `options` names those of MODEL.OUTPUT_STRIDE and MODEL.DROP_PATH that it applies; `notes` are
+lines for the start of the log; with `takes_cameras` it is called with the images and their cameras [B];
 `trains_every_parameter = False` says that some parameters have no effect on the output; `load_imagenet(weights)` loads
 ImageNet weights in its own way.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from utils.errors import ConfigError
 from utils.families import Family
 
 if TYPE_CHECKING:
@@ -45,4 +47,10 @@ def build_backbone(cfg: Any) -> nn.Module:
         ConfigError: it cannot be built, for example since timm is needed and missing.
     """
     backbone: nn.Module = BACKBONES.builder(cfg.MODEL.NAME)(cfg)
+    for key in ("OUTPUT_STRIDE", "DROP_PATH"):
+        if cfg.MODEL[key] and key not in getattr(backbone, "options", ()):
+            raise ConfigError(
+                f"MODEL.{key}: {cfg.MODEL[key]} is not for {cfg.MODEL.NAME}, which does not have it; give 0, or a network"
+                " of timm that does"
+            )
     return backbone

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from utils.errors import ConfigError
 
 PREFIX = "timm/"
 _SERVER_TIMEOUT = 10  # seconds
+_KEYS = {"output_stride": "MODEL.OUTPUT_STRIDE", "drop_path_rate": "MODEL.DROP_PATH"}  # by timm's options
 
 
 class TimmBackbone(nn.Module):
@@ -31,22 +33,61 @@ class TimmBackbone(nn.Module):
     Args:
         name: timm's, without the prefix.
         size: height and width of the images in pixels; networks made for one size are made for this one.
+        output_stride: pixels of the image for one of the feature map's; 0: the network's own.
+        drop_path: largest probability with which a block is passed over in training.
     Raises:
         ConfigError: timm is not installed, has no such network, or cannot build it for this size.
     """
 
+    options = ("OUTPUT_STRIDE", "DROP_PATH")
     trains_every_parameter = False  # of some networks the features need not every part
 
-    def __init__(self, name: str, size: Sequence[int]) -> None:
+    def __init__(self, name: str, size: Sequence[int], output_stride: int = 0, drop_path: float = 0.0) -> None:
         super().__init__()
         self.name, self.size = name, tuple(size)
-        self.net = _create(name, self.size)
+        self.notes: list[str] = []
+        self._options: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
+        self._options |= {"drop_path_rate": drop_path} if drop_path else {}
+        self.net = self._create()
         self.gives_map = False
         try:
             output = self._probe_output()
         except Exception as error:
             raise _cannot_be_built(name, self.size, error) from None
         self.out_channels: int = output.shape[1]
+        self._check_options(output)
+
+    def _create(self, **more: Any) -> Any:
+        """Creates timm's network with this one's options; ConfigError names the key of one that it does not take."""
+        try:
+            return _create(self.name, self.size, **more, **self._options)
+        except ConfigError:
+            for option in self._options:
+                others = {key: value for key, value in self._options.items() if key != option}
+                try:
+                    _create(self.name, self.size, **others)
+                except ConfigError:
+                    continue
+                raise self._refusal(option) from None
+            raise
+
+    def _check_options(self, output: Tensor) -> None:
+        """Checks that options have an effect, and notes a stride that MODEL.LAST_STRIDE does not change."""
+        if "drop_path_rate" in self._options and not any(getattr(m, "drop_prob", 0) for m in self.net.modules()):
+            raise self._refusal("drop_path_rate")
+        stride = 2 ** round(math.log2(self.size[0] / output.shape[2])) if self.gives_map else 0
+        wanted = self._options.get("output_stride")
+        if wanted and stride != wanted:
+            raise self._refusal("output_stride")
+        if not wanted and stride > 16:
+            self.notes.append(
+                f"MODEL.LAST_STRIDE is not applied to timm/{self.name}, whose feature map has a stride of {stride}:"
+                " MODEL.OUTPUT_STRIDE 16 doubles its height and width, where the network takes that"
+            )
+
+    def _refusal(self, option: str) -> ConfigError:
+        """Makes the error for an option that timm's network does not take."""
+        return ConfigError(f"{_KEYS[option]}: timm/{self.name} does not take {self._options[option]}; give 0")
 
     @property
     def fixed_size(self) -> bool:
@@ -99,7 +140,7 @@ class TimmBackbone(nn.Module):
             source = {"state_dict": rest, "num_classes": 0}  # as many classes as the network: timm is strict then
         with _offline_without_server(download=weights is None) as unreachable:
             try:
-                filled = _create(self.name, self.size, pretrained=True, pretrained_cfg_overlay=source)
+                filled = self._create(pretrained=True, pretrained_cfg_overlay=source)
             except ConfigError as error:
                 raise ConfigError(
                     f"ImageNet weights of timm/{self.name}: {unreachable or error}; give MODEL.PRETRAIN_PATH a file of"
@@ -114,7 +155,12 @@ def build(cfg: CfgNode) -> TimmBackbone:
     Raises:
         ConfigError: timm cannot, or the network takes images of one size and INPUT.SIZE_TEST is another.
     """
-    backbone = TimmBackbone(cfg.MODEL.NAME.removeprefix(PREFIX), cfg.INPUT.SIZE_TRAIN)
+    backbone = TimmBackbone(
+        cfg.MODEL.NAME.removeprefix(PREFIX),
+        cfg.INPUT.SIZE_TRAIN,
+        output_stride=cfg.MODEL.OUTPUT_STRIDE,
+        drop_path=cfg.MODEL.DROP_PATH,
+    )
     if backbone.fixed_size and backbone.size != tuple(cfg.INPUT.SIZE_TEST):
         raise ConfigError(
             f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(backbone.size)};"

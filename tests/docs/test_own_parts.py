@@ -18,7 +18,7 @@ from tests.engine.small_run import write_config
 def parts() -> dict[str, tuple[str, list[str]]]:
     """The code of each file that the document shows, and the settings of the command below it."""
     text = (ROOT / "docs/trainer.md").read_text(encoding="utf-8")
-    found = re.findall(r"`(my_\w+\.py)`:\n\n```python\n(.*?)```\n\n```sh\n(.*?)\n```", text, re.DOTALL)
+    found = re.findall(r"`(my_\w+\.py)`:\n\n```python\n(.*?)```\n\n```bash\n(.*?)\n```", text, re.DOTALL)
     return {
         file: (code, command.partition(".yml ")[2].replace("'", "").replace(", ", ",").split())
         for file, code, command in found

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from configs.defaults import _C
+from modeling.backbones import build_backbone
 from modeling.backbones.timm_models import TimmBackbone
 from modeling.model import ReIDModel, build_model
 from modeling.pretrained import load_pretrained
@@ -112,3 +113,48 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="Missing key") as caught:
         network("resnet18", tmp_path / "part.pth")
     assert "\n" not in str(caught.value)
+
+
+@needs_timm
+def test_the_stride_of_a_feature_map_is_a_setting() -> None:
+    own, halved = TimmBackbone("resnet18", SIZE), TimmBackbone("resnet18", SIZE, output_stride=16)
+    images = torch.zeros(1, 3, *SIZE)
+    assert own.net.forward_features(images).shape[2:] == (2, 1)
+    assert halved.eval()(images).shape == (1, 512, 4, 2)
+    assert own.state_dict().keys() == halved.state_dict().keys()
+    [note] = own.notes
+    assert note.startswith("MODEL.LAST_STRIDE is not applied to timm/resnet18, whose feature map has a stride of 32: ")
+    assert not halved.notes and not TimmBackbone("vit_tiny_patch16_224", SIZE).notes
+
+
+@needs_timm
+def test_blocks_are_passed_over_in_training() -> None:
+    backbone = TimmBackbone("vit_tiny_patch16_224", SIZE, drop_path=0.3)
+    rates = [module.drop_prob for module in backbone.net.modules() if hasattr(module, "drop_prob")]
+    assert max(rates) == pytest.approx(0.3)
+    images = torch.randn(1, 3, *SIZE)
+    assert torch.equal(backbone.eval()(images), backbone(images))
+    backbone.train()
+    assert not torch.equal(backbone(images), backbone(images))
+
+
+VIT = "timm/vit_tiny_patch16_224"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        pytest.param(VIT, {"OUTPUT_STRIDE": 16}, f"{VIT} does not take 16", marks=needs_timm),
+        pytest.param("timm/vgg11", {"OUTPUT_STRIDE": 16}, "timm/vgg11 does not take 16", marks=needs_timm),
+        pytest.param("timm/vgg11", {"DROP_PATH": 0.1}, "timm/vgg11 does not take 0.1", marks=needs_timm),
+        ("resnet18", {"DROP_PATH": 0.1}, "0.1 is not for resnet18, which does not have it"),
+    ],
+)
+def test_options_that_a_network_does_not_take_are_refused_by_name(
+    name: str, options: dict[str, float], told: str
+) -> None:
+    cfg = _C.clone()
+    cfg.MODEL.update(NAME=name, **options)
+    cfg.INPUT.SIZE_TRAIN = cfg.INPUT.SIZE_TEST = SIZE
+    with pytest.raises(ConfigError, match=rf"^MODEL\.{next(iter(options))}: {told}; give 0"):
+        build_backbone(cfg)
