@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from engine.averaging import WeightAverage
 from engine.distributed import ProcessGroup, synchronise_batch_norm
+from engine.steps.averaging import WeightAverage
 from engine.steps.optimizers import Accumulation, Optimizers
 from engine.steps.parallel import ShardedModel, trains_every_parameter
 from modeling.branch import first_scores

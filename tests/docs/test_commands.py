@@ -74,6 +74,9 @@ VARIANTS = (  # in this order
         "wants a data set; tests/tools trains and tests",
     ),
     Variant(
+        r"MODEL\.\S+ my_(loss|head)\.py:", "wants the file above it; tests/docs/test_own_parts.py trains with both"
+    ),
+    Variant(
         r"^pip install ",
         "would change the environment the tests run in; tests/yacs_sweep/whole/test_install.py installs",
     ),
