@@ -2,7 +2,7 @@
 
 python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500] [--output front.png]
 python docs/images/report.py --made-up trials --height 1130 --output page.png
-python docs/images/report.py --made-up seeds --height 1560 --output front.png
+python docs/images/report.py --made-up seeds --height 1820 --output front.png
 
 The made-up sweeps are of the tests: 40 trials whose metric depends on base_lr, a little on the optimizer, and on chance; or 24
 points of two objectives with three seeds each.
@@ -69,7 +69,7 @@ def main() -> int:
         page.screenshot(shot)
         whole = Image.open(io.BytesIO(shot.read_bytes())).convert("RGB")
     part = whole.crop((0, 0, whole.width, min(whole.height, options.height)))
-    part.quantize(128).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
+    part.quantize(200).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
     print(HERE / options.output, part.size)
     return 0
 

@@ -272,6 +272,9 @@ def test_two_sweeps_are_drawn_on_the_same_axes(
             "best val/mAP so far by trial, between 51 and 79. one11111: 79 at the end; two22222: 79"
         )
         assert any("val/mAP by base_lr" in label and "29 trials" in label for label in labels)
+        told = "const note = document.querySelector('header .note'); return [note.textContent, note.querySelector('a').hash]"
+        text, link = chromium.run(told)
+        assert text.startswith("Beside two22222: ") and link == "#beside"
         wide, window = chromium.run(
             "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
