@@ -46,9 +46,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **datasets.BOUNDS,
 }
 # Sequences that may be of any length; every other one has its default's.
-ANY_LENGTH: frozenset[str] = input.ANY_LENGTH | datasets.ANY_LENGTH | losses.ANY_LENGTH | solver.ANY_LENGTH
+ANY_LENGTH: frozenset[str] = frozenset().union(
+    *(section.ANY_LENGTH for section in (input, datasets, dataloader, losses, solver))
+)
 # Tables of builders of the keys that name one, or a builder in a file of the user's.
-FAMILIES: dict[str, Family] = {**model.FAMILIES, **losses.FAMILIES}
+FAMILIES: dict[str, Family] = {**model.FAMILIES, **losses.FAMILIES, **dataloader.FAMILIES}
 # Keys of reid-strong-baseline that are accepted and have no effect: of losses that are not offered, and DEVICE_ID,
 # which would win over the launcher's CUDA_VISIBLE_DEVICES.
 OBSOLETE: frozenset[str] = frozenset(

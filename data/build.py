@@ -24,9 +24,7 @@ from data.decoding import read_image
 from data.images import FileImages, Images, open_cached_images
 from data.layouts import LAYOUTS, split_name
 from data.loading import EvalImages, Loader, TrainImages
-from data.samplers.base import EpochBatchSampler
-from data.samplers.identity import RandomIdentitySampler
-from data.samplers.shuffle import ShuffleSampler
+from data.samplers import SAMPLERS
 from data.settings import data_problems, dataset_names, tested_names, transform_names, uses_identity_sampler
 from data.transforms import TRANSFORMS
 from data.transforms.base import RandomTransform
@@ -106,7 +104,7 @@ def build_train_loader(
 
     `loader.batch_sampler` is an EpochBatchSampler: call its `set_epoch(epoch, start_batch=0)` before every
     epoch; the batches are then a function of `seed`, the epoch and the batch number alone. `len(loader)`
-    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches.
+    counts a whole epoch. SAMPLER softmax takes single images, the others P × K batches; SAMPLING says of what.
 
     Args:
         cfg: the configuration.
@@ -118,13 +116,7 @@ def build_train_loader(
         DatasetError: too few images for the sampler, or, also while iterating, more than DATASETS.MAX_UNREADABLE
             images that cannot be read.
     """
-    batch_size = cfg.SOLVER.IMS_PER_BATCH
-    sampler: EpochBatchSampler
-    if uses_identity_sampler(cfg):
-        pids = [sample.pid for sample in dataset.train]
-        sampler = RandomIdentitySampler(pids, batch_size, cfg.DATALOADER.NUM_INSTANCE, seed=seed)
-    else:
-        sampler = ShuffleSampler(len(dataset.train), batch_size, seed=seed)
+    sampler = SAMPLERS.builder(cfg.DATALOADER.SAMPLING)(cfg, dataset, seed)
     transform = TrainTransform(
         cfg.INPUT.SIZE_TRAIN,
         cfg.INPUT.PIXEL_MEAN,

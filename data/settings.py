@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from data.layouts import LAYOUTS, split_name
+from data.samplers import SAMPLERS
 from data.transforms import PROBABILITIES, TRANSFORMS
 from utils.families import OWN_FILE
 
@@ -55,9 +56,23 @@ def data_problems(cfg: Any) -> list[str]:
     problems += _pattern_problems(cfg.DATASETS.FOLDER_PATTERN)
     problems += _combine_problems(cfg)
     problems += _transform_problems(cfg)
+    problems += _sampling_problems(cfg)
     if uses_identity_sampler(cfg):
         problems += batch_problems(cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE)
     return problems
+
+
+def _sampling_problems(cfg: Any) -> list[str]:
+    """Checks the weights of data sets; returns the problems."""
+    sampling, weights, names = cfg.DATALOADER.SAMPLING, cfg.DATALOADER.SET_WEIGHTS, dataset_names(cfg)
+    key = f"DATALOADER.SET_WEIGHTS: {list(weights)}"
+    if len(weights) > 1 and sampling in SAMPLERS.names and sampling != "sets":
+        return [f"{key} has no effect, since DATALOADER.SAMPLING is {sampling}; choose sets"]
+    if len(weights) not in (1, len(names)):
+        return [f"{key} has {len(weights)} weights for {len(names)} data sets; give one for each of DATASETS.NAMES"]
+    if not any(weight >= 1e-6 for weight in weights):
+        return [f"{key} leaves nothing to draw; give a weight above 0"]
+    return []
 
 
 def _transform_problems(cfg: Any) -> list[str]:

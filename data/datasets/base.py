@@ -78,6 +78,7 @@ class ReIDDataset:
     `gallery_tracks` has the number of each gallery image's track; empty where tracks are unknown or not needed.
     `tested` is the name of the set that query and gallery come from, where `name` joins several names. `distractors`
     are identities that stand for nobody in particular. `notes` are lines for the log: what was read, and left out.
+    `train_sets` has the number of training images of each set, where several are joined.
     """
 
     name: str
@@ -88,6 +89,7 @@ class ReIDDataset:
     tested: str = ""
     distractors: frozenset[int] = frozenset()
     notes: tuple[str, ...] = field(default=(), compare=False)
+    train_sets: tuple[int, ...] = ()
 
     @property
     def num_train_pids(self) -> int:
@@ -131,7 +133,8 @@ def join_datasets(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDData
         train += [Sample(s.path, s.pid + pids, s.camid + cameras) for s in dataset.train]
         pids += dataset.num_train_pids
         cameras += dataset.num_cameras
+    sizes = tuple(len(dataset.train) for dataset in sets)
     names = "+".join(dataset.name for dataset in sets)
     name = names if test.name in (dataset.name for dataset in sets) else f"{names}, tested on {test.name}"
     notes = tuple(dict.fromkeys(note for dataset in (*sets, test) for note in dataset.notes))
-    return replace(test, name=name, train=tuple(train), tested=test.name, notes=notes)
+    return replace(test, name=name, train=tuple(train), tested=test.name, notes=notes, train_sets=sizes)

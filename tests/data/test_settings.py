@@ -54,6 +54,23 @@ def test_checking_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sampling", "weights", "problem"),
+    [
+        ("sets", [1.0, 2.0, 3.0], "[1.0, 2.0, 3.0] has 3 weights for 2 data sets; give one for each of DATASETS.NAMES"),
+        ("images", [1.0, 2.0], "[1.0, 2.0] has no effect, since DATALOADER.SAMPLING is images; choose sets"),
+        ("sets", [0.0, 0.0], "[0.0, 0.0] leaves nothing to draw; give a weight above 0"),
+    ],
+)
+def test_sampling_is_checked(
+    make_cfg: Callable[..., CfgNode], sampling: str, weights: list[float], problem: str
+) -> None:
+    cfg = make_cfg("DATASETS.NAMES", ("market1501", "dukemtmc"), "DATALOADER.SAMPLING", sampling)
+    cfg.DATALOADER.SET_WEIGHTS = tuple(weights)
+    (found,) = data_problems(cfg)
+    assert problem in found
+
+
+@pytest.mark.parametrize(
     ("overrides", "problem"),
     [
         (["INPUT.TRANSFORMS", ("affine,jitter",)], "'jitter' is not allowed; choose random_patch, autoaugment, "),
