@@ -5,7 +5,7 @@ map [B, C, h, w], tokens, or features [B, C] that are pooled already. Its attrib
 attributes, all optional: `options` names those of MODEL.OUTPUT_STRIDE and MODEL.DROP_PATH that it applies; `notes` are
 lines for the start of the log; with `takes_cameras` it is called with the images and their cameras [B];
 `trains_every_parameter = False` says that some parameters have no effect on the output; `load_imagenet(weights)` loads
-ImageNet weights in its own way.
+ImageNet weights in its own way; `number_layers()` numbers the layer of each parameter (`modeling/backbones/layers.py`).
 """
 
 from __future__ import annotations

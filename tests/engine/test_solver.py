@@ -218,7 +218,9 @@ def test_layer_decay_of_timms_networks_is_timms_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "se_resnet50", "resnet50_ibn_a"])
 def test_layers_are_numbered_from_the_images_without_a_gap(name: str) -> None:
-    numbers = list(number_layers(build_backbone(name, last_stride=1, stem_relu=False)[0]).values())
+    cfg = config()
+    cfg.MODEL.NAME = name
+    numbers = list(number_layers(build_backbone(cfg)).values())
     assert numbers == sorted(numbers) and sorted(set(numbers)) == list(range(max(numbers) + 1))
     assert max(numbers) == {"mobilenet_v2": 18}.get(name, 16)  # 16 blocks above the stem
 
