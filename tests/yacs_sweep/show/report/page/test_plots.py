@@ -343,6 +343,8 @@ def test_rungs_of_seeds_rows_of_one_epoch_and_long_curves(chromium: Page, tmp_pa
     assert chromium.run(bars)[0] == [9] * 4 + [3] * 4
     said = chromium.run("return document.getElementById('says-rungs').textContent")
     assert said == "Iterations of 8 trials (4 finished, 4 stopped): 8 reached 1, 8 reached 3, 4 reached 9."
+    numbers = "return [...document.querySelectorAll('[data-plot=rungs] .xtick text')].map((tick) => tick.textContent)"
+    assert chromium.run(numbers) == [str(number) for number in range(10)]
     # A trial goes with its point.
     chromium.run("report.store.set({where: \"name == 'point-1'\"})")
     wait(chromium)

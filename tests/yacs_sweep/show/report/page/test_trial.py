@@ -54,6 +54,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows = [
                 {"epoch": epoch, "val/mAP": 2.0 * epoch + number, "train/loss": 9.0 - epoch} for epoch in range(1, 6)
             ]
+            rows[0]["model/ms"] = 7.0 + number
             params = {"base_lr": 0.01 * (number + 1), "SOLVER.MARGIN": [0.1, 0.3][number % 2]}
             record = made_trial(
                 paths, number, value, params, rows if number else [], state="finished" if number else "failed",
@@ -106,6 +107,8 @@ def test_a_trial_has_a_page_and_the_table_is_found_again_as_it_was(chromium: Pag
     assert ["base_lr", "≠ 0.02, differs", "0.08", "≠ 0.3, differs"] in [
         [cell.replace("\n", "") for cell in row] for row in rows
     ]
+    # What was logged once is no curve.
+    assert found["Logged once"] == [["metric", "trial-0007", "trial-0029 (best)"], ["model/ms", "14", "36"]]
     assert ["GPU", "3"] in found["Where it ran; versions as the sweep began"]
     figures = "return [...document.querySelectorAll('#view figure svg')].map((svg) => svg.getAttribute('aria-label'))"
     assert "finished finished" not in text.replace("\n", " ")

@@ -5,9 +5,10 @@
   const DASHES = ["", "7 4", "2 3", "9 3 2 3", "14 4", "4 2"];  // told apart without colours, too
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
-  /* Names of the axes that curves can be drawn over; `timed`: whether one of their trials has a duration. */
-  function axes(curves, timed) {
-    const own = store.sweep.axis, steps = own === "epoch" && curves.some((curve) => curve.step);
+  /* Names of the axes that the curves of some trials can be drawn over; `trials` has each one's curves, `timed`: whether one of
+     them has a duration. */
+  function axes(trials, timed) {
+    const own = store.sweep.axis, steps = own === "epoch" && trials.some((curves) => Object.values(curves || {}).some((curve) => curve.step));
     return [own, ...(steps ? ["step"] : []), ...(timed ? ["time"] : [])];
   }
   // Rows of one epoch are spread evenly over it: drawn at one place they would be an upright line.

@@ -2,7 +2,8 @@
 "use strict";
 (() => {
   const report = window.report, { store, make, curve: { DASHES, axes, places, smoothed, thinned, unit }, format: { csv } } = report;
-  const WIDTH = 380, HEIGHT = 210, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 32;
+  const WIDTH = 380, HEIGHT = 210, RIGHT = 10, TOP = 10, BOTTOM = 32;
+  const LETTER = 6.6;  // width of a digit beside the axis
   const SPACE = "http://www.w3.org/2000/svg";
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -44,12 +45,14 @@
     const [x0, x1] = [Math.min(...xs) - room, Math.max(...xs) + room], [low, high] = [Math.min(...ys), Math.max(...ys)];
     const whole = xs.every(Number.isInteger) && x1 > x0;  // epochs and steps: nothing lies between
     const pad = (high - low || Math.abs(high) || 1) * 0.06, [y0, y1] = [low - pad, high + pad];
+    const levels = ticks(y0, y1, 4).map((y) => [y, report.format.number(y, 4)]);
+    const LEFT = Math.max(36, 12 + LETTER * Math.max(0, ...levels.map(([, text]) => text.length)));
     const point = (x, y) => [LEFT + (WIDTH - LEFT - RIGHT) * (x1 > x0 ? (x - x0) / (x1 - x0) : 0.5), HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - y0) / (y1 - y0)];
     const ends = given.map((one) => `${one.name}: ${report.format.number([...one.shown].reverse().find(isNumber))} at the end`).join("; ");
     const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title} by ${xTitle}, between ${report.format.number(low)} and ${report.format.number(high)}. ${tell || ends}` });
-    for (const y of ticks(y0, y1, 4)) {
+    for (const [y, text] of levels) {
       const [, at] = point(x0, y);
-      svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at }), draw("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, report.format.number(y, 4)));
+      svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at }), draw("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, text));
     }
     for (const x of x1 > x0 ? ticks(x0, x1, log && x1 - x0 < 1.5 ? 2 : 5).filter((at) => Number.isInteger(at) || (log ? x1 - x0 < 1.5 : !whole)) : [x0]) {
       const at = point(x, y0)[0], text = report.format.number(back(x), log ? 2 : 4);
@@ -106,7 +109,7 @@
     const metrics = [...new Set(trials.flatMap(([, curves]) => Object.keys(curves || {})))];
     if (!metrics.length) return make("p", { class: "lead" }, "No curve: nothing is logged yet, or its rows are not here.");
     const all = trials.flatMap(([, curves]) => Object.values(curves || {})), timed = trials.filter(([, , seconds]) => isNumber(seconds));
-    const known = axes(all, timed.length), chosen = known.includes(axis) ? axis : own;
+    const known = axes(trials.map(([, curves]) => curves), timed.length), chosen = known.includes(axis) ? axis : own;
     const [size, word] = unit(Math.max(0, ...timed.map(([, , seconds]) => seconds))), xTitle = chosen === "time" ? word : chosen;
     const told = make("output", {}, smooth ? String(smooth) : "raw");
     const controls = make("p", { class: "controls" },
@@ -114,10 +117,13 @@
       make("label", {}, "Smoothed ", make("input", { type: "range", min: 0, max: 0.95, step: 0.05, value: smooth, "data-key": "smooth", oninput: (event) => { told.textContent = Number(event.target.value) ? event.target.value : "raw"; }, onchange: (event) => store.set({ smooth: Number(event.target.value) }) })), told);
     const without = chosen === "time" ? trials.filter(([, curves, seconds]) => curves && !isNumber(seconds)).map(([name]) => name) : [];
     const notes = [chosen === "time" ? "Each trial's rows are spread evenly over its time." : "", without.length ? `Without a duration, and left out: ${without.join(", ")}.` : "", thinned(all)].filter(Boolean).join(" ");
-    const figures = metrics.map((metric) => report.drawLines(metric, trials.map(([name, curves, seconds], place) => {
+    const curvesOf = (metric) => trials.map(([, curves]) => curves && curves[metric]), lines = metrics.filter((metric) => curvesOf(metric).some((curve) => curve && curve.y.length > 1));
+    const once = metrics.filter((metric) => !lines.includes(metric));  // one value is no line
+    const values = once.length ? report.grid("Logged once", ["metric", ...(trials.length > 1 ? trials.map(([name]) => name) : ["value"])], once.map((metric) => [metric, ...curvesOf(metric).map((curve) => make("td", { class: "num" }, curve ? report.format.text(curve.y[0]) : "–"))])) : null;
+    const figures = lines.map((metric) => report.drawLines(metric, trials.map(([name, curves, seconds], place) => {
       const curve = curves && curves[metric], x = curve ? places(curve, chosen, seconds) : null, scaled = x && chosen === "time" ? x.map((at) => at / size) : x;
       return scaled && { name, place, x: scaled, rows: chosen === own ? curve.x : scaled, y: curve.y, error: curve.error, faint: faint.includes(name) };
     }).filter(Boolean), { xTitle, smooth }));
-    return make("div", {}, controls, notes && make("p", { class: "lead" }, notes), trials.length > 1 && report.legend(trials.map(([name]) => name)), make("div", { class: "figures" }, figures));
+    return make("div", {}, controls, notes && make("p", { class: "lead" }, notes), trials.length > 1 && report.legend(trials.map(([name]) => name)), make("div", { class: "figures" }, figures), values);
   };
 })();

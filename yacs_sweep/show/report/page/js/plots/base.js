@@ -153,6 +153,8 @@
     const ticks = logTicks(column.values.filter((own) => own !== null));
     return { title: plain(column.name), type: "log", tickvals: ticks, ticktext: ticks.map((own) => short(own, 3)) };
   }
+  /* An axis of whole numbers has no ticks between them. */
+  const byOnes = (span) => (span <= 10 ? { dtick: 1 } : {});
   const LEGEND = (c) => ({ orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: c.soft }, traceorder: "reversed", itemclick: false, itemdoubleclick: false });
   function layout(c, height, more = {}) {
     const axis = (own = {}) => ({
@@ -217,7 +219,7 @@
     drawing: (element) => drawings.get(element),
     // For the files of the pictures.
     STATES, HOVER, touch, narrow, printing, plain, short, clock, colours, stateColour, colourAt, data, finite, value, error, state, number, flag, counts, early, drawn,
-    better, all, visible, isVisible, ranked, valued, marked, choose, columns, named, given, about, seeds, bars, valueRange, scaleOf, bar, paramAxis, LEGEND,
+    better, all, visible, isVisible, ranked, valued, marked, choose, columns, named, given, about, seeds, bars, valueRange, scaleOf, bar, paramAxis, byOnes, LEGEND,
     layout, rings, put, sayFiltered, OF_ALL,
   };
 })();

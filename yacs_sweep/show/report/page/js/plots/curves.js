@@ -15,7 +15,7 @@
     for (const own of Object.values(store.curves)) for (const name of Object.keys(own)) found.add(name);
     return [...found];
   };
-  const axes = () => axesOf(Object.values(store.curves).flatMap((each) => Object.values(each)), Boolean(store.list("duration")));
+  const axes = () => axesOf(Object.values(store.curves), Boolean(store.list("duration")));
 
   /* Draws the curves of rows, the first few of them in colours of their own; returns how many are drawn, and of how many.
      `axis` is epoch, step or time; `smooth` is the weight of the moving average, 0 for values as they were logged. */
@@ -69,7 +69,7 @@
     const title = { epoch: "epoch", step: "step", time: `${word}, each trial's rows spread evenly over its time` }[axis] || plain(axis);
     const annotations = labels(lines, own.flatMap(([, curve]) => curve.y)).map(({ x, y, shift, colour, text }) => ({ x, y, text, yshift: shift, xanchor: "left", xshift: 5, showarrow: false, font: { size: 11, color: colour } }));
     plots.put(element, traces, plots.layout(c, HEIGHT, {
-      annotations, xaxis: { title }, yaxis: { title: plain(metric) + (plots.data().means ? " (mean, ± standard error)" : "") + (smooth ? `, smoothed ${smooth}` : "") },
+      annotations, xaxis: { title, ...(axis === "time" ? {} : plots.byOnes(Math.max(0, ...own.map(([, , x]) => x[x.length - 1] - x[0])))) }, yaxis: { title: plain(metric) + (plots.data().means ? " (mean, ± standard error)" : "") + (smooth ? `, smoothed ${smooth}` : "") },
       showlegend: lines.length > 0, legend: plots.LEGEND(c),
     }), {
       heads: ["trial", axis === "time" ? "seconds" : axis, metric, "standard error", ...(smooth ? ["smoothed"] : [])],

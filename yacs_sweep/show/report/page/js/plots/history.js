@@ -91,7 +91,7 @@
       more[`yaxis${which}`] = { ...plots.paramAxis(column), ...ticks, domain: [top - 1 / many + (at < many - 1 ? gap : 0), top] };
       return { type: "scatter", mode: "lines+markers", x, y, text, customdata, hovertemplate: HOVER, yaxis: `y${which}`, line: { color: c.series[0], width: 2 }, marker: { color: c.series[0], size: 5 }, connectgaps: false };
     });
-    put(element, traces, layout(c, 90 + 110 * many, { ...more, xaxis: { title: "iteration", anchor: many > 1 ? `y${many}` : "y", rangemode: "tozero" } }), {
+    put(element, traces, layout(c, 90 + 110 * many, { ...more, xaxis: { title: "iteration", anchor: many > 1 ? `y${many}` : "y", rangemode: "tozero", ...plots.byOnes(d.spans[d.spans.length - 1][1]) } }), {
       heads: ["trial", "first iteration", "last iteration", ...d.columns.map((column) => column.name)],
       rows: () => d.trials.map((name, place) => [name, ...d.spans[place], ...d.columns.map((column) => column.kind === "category" && column.values[place] !== null ? column.levels[column.values[place]] : column.values[place])]),
     });

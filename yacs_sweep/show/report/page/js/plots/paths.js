@@ -31,7 +31,7 @@
     const shapes = data.rungs.levels.map((level) => ({ type: "line", x0: level, x1: level, y0: 0, y1: 1, yref: "paper", line: { color: c.soft, width: 1, dash: "dot" } }));
     const some = rows.length < came.length ? `the ${BARS} of ${came.length} trials that came farthest` : "trials";
     const names = rows.length > 40 ? { showticklabels: false } : { tickvals: rows.map(y), ticktext: rows.map((run) => plain(run.name, plots.narrow() ? 12 : 24)) };
-    put(element, traces, layout(c, 90 + Math.max(40, Math.min(700, 14 * rows.length)), { shapes, bargap: 0, xaxis: { title: "iterations", rangemode: "tozero" },
+    put(element, traces, layout(c, 90 + Math.max(40, Math.min(700, 14 * rows.length)), { shapes, bargap: 0, xaxis: { title: "iterations", rangemode: "tozero", ...plots.byOnes(Math.max(0, ...rows.map((run) => run.iterations))) },
       yaxis: { ...names, title: some, range: [rows.length - 0.4, -0.6], showgrid: false } }), {
       heads: ["trial", "state", "iterations", "pauses at", "resumed after", data.metric],
       rows: () => came.map((run) => [run.name, run.state, run.iterations, run.until, run.resumed.join(" "), run.value]),
@@ -72,7 +72,7 @@
     });
     traces.push(...plots.rings(c, ended, (row) => lane.get(row)));
     if (shown.length) traces.push({ type: "scatter", mode: "markers", x: [0], y: [0], hoverinfo: "skip", marker: { size: 1, opacity: 0.01, color: [low], cmin: low, cmax: high, colorscale: scale, showscale: true, colorbar: plots.bar(c) } });
-    put(element, traces, layout(c, 90 + Math.max(60, Math.min(700, 26 * many)), { xaxis: { title: "iterations", rangemode: "tozero" },
+    put(element, traces, layout(c, 90 + Math.max(60, Math.min(700, 26 * many)), { xaxis: { title: "iterations", rangemode: "tozero", ...plots.byOnes(Math.max(0, ...shown.map(ended))) },
       yaxis: { title: "member", range: [many - 0.4, -0.6], dtick: Math.max(1, Math.ceil(many / 20)), showgrid: false } }), {
       heads: ["trial", "member", "first iteration", "last iteration", "began from", "replaces", data.metric],
       rows: () => shown.map((row) => [store.name(row), lane.get(row), begun(row), ended(row), store.field(row, "parent"), store.field(row, "replaces"), value(row)]),
