@@ -25,9 +25,10 @@ from data.images import FileImages, Images, open_cached_images
 from data.layouts import LAYOUTS, split_name
 from data.loading import EvalImages, Loader, TrainImages
 from data.samplers import SAMPLERS
+from data.samplers.base import EpochBatchSampler
 from data.settings import data_problems, dataset_names, tested_names, transform_names, uses_identity_sampler
 from data.transforms import TRANSFORMS
-from data.transforms.base import RandomTransform
+from data.transforms.base import ImageTransform, PairTransform, RandomTransform
 from data.transforms.network_input import EvalTransform, TrainTransform
 from utils.errors import ConfigError
 
@@ -117,6 +118,10 @@ def build_train_loader(
             images that cannot be read.
     """
     sampler = SAMPLERS.builder(cfg.DATALOADER.SAMPLING)(cfg, dataset, seed)
+    if not isinstance(sampler, EpochBatchSampler):
+        raise DatasetError(
+            f"DATALOADER.SAMPLING: {cfg.DATALOADER.SAMPLING} builds {type(sampler).__name__}, not an EpochBatchSampler"
+        )
     transform = TrainTransform(
         cfg.INPUT.SIZE_TRAIN,
         cfg.INPUT.PIXEL_MEAN,
@@ -139,8 +144,12 @@ def build_train_loader(
 
 def _random_transforms(cfg: Any) -> dict[str, RandomTransform]:
     """Builds INPUT.TRANSFORMS by their names, those of probability 0 left out."""
-    built = {name.rpartition(":")[2]: TRANSFORMS.builder(name)(cfg) for name in transform_names(cfg)}
-    return {name: transform for name, transform in built.items() if transform.prob > 0}
+    built = {name: TRANSFORMS.builder(name)(cfg) for name in transform_names(cfg)}
+    for name, transform in built.items():
+        if not isinstance(transform, (ImageTransform, PairTransform)):
+            raise DatasetError(f"INPUT.TRANSFORMS: {name} builds {type(transform).__name__}, not an ImageTransform")
+    # A file's place does not decide what its transform draws.
+    return {name.rpartition(":")[2]: transform for name, transform in built.items() if transform.prob > 0}
 
 
 def build_eval_loader(

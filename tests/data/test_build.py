@@ -391,6 +391,17 @@ def test_augmented_batches_depend_on_seed_epoch_and_place_alone(make_cfg: MakeCf
         assert same(list(loader), [(images[rank::2], pids[rank::2]) for images, pids in whole])
 
 
+def test_what_ones_own_file_builds_is_checked(make_cfg: MakeCfg, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def nothing(cfg, *more):\n    return None\n")
+    own = f"{tmp_path / 'own.py'}:nothing"
+    for key, value, needed in (
+        ("INPUT.TRANSFORMS", (own,), "NoneType, not an ImageTransform"),
+        ("DATALOADER.SAMPLING", own, "NoneType, not an EpochBatchSampler"),
+    ):
+        with pytest.raises(DatasetError, match=f"^{key}: .*nothing builds {needed}$"):
+            train_batches(make_cfg(key, value), epoch=1)
+
+
 def test_the_documented_transform_of_ones_own_is_applied(make_cfg: MakeCfg, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
     section = text.partition("### A transform of your own")[2]

@@ -40,6 +40,8 @@ ROOT = Path(__file__).parents[2]
 FIXED = ["SOLVER.BASE_LR", "0.00001", "INPUT.RE_PROB", "0.0"]
 # More of what differs between processes: centers, an average, a step of two batches.
 MORE = ["MODEL.IF_WITH_CENTER", "yes", "SOLVER.EMA_DECAY", "0.5", "SOLVER.ACCUMULATE", "2"]
+# Random transforms, of which one takes pixels of images that another process may have.
+MORE += ["INPUT.RPT_PROB", "0.5", "INPUT.AUTOAUG_PROB", "0.5", "INPUT.AFFINE_PROB", "0.5"]
 
 
 def train(config: Path, output: Path, *overrides: str) -> int:

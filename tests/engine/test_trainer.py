@@ -196,6 +196,8 @@ def test_everything_else_that_learns_resumes_exactly_too(small_config: Path, tmp
         *("SOLVER.WARMUP_UNIT", "iteration", "SOLVER.WARMUP_ITERS", "6", "SOLVER.SCHEDULE", "cosine"),
         *("MODEL.IF_WITH_CENTER", "yes", "MODEL.POOLING", "gem", "MODEL.ID_LOSS_TYPE", "cosface"),
         *("MODEL.PRECISION", "fp16", "SOLVER.LOG_PERIOD", "1", "SOLVER.DELAY_EPOCHS", "1", "SOLVER.LAYER_DECAY", "0.8"),
+        *("INPUT.RPT_PROB", "0.5", "INPUT.CJ_PROB", "0.5", "INPUT.AUGMIX_PROB", "0.5"),
+        *("INPUT.INTERPOLATION", "bicubic", "DATALOADER.SAMPLING", "identities"),
     ]
     assert train(small_config, tmp_path / "whole", *everything) == 0
     signal_at("Epoch[2] Iteration[1/4]")  # between two batches of one step, which is done first
