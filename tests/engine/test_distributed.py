@@ -1,4 +1,4 @@
-"""Training in two processes on the CPU, with the environment torchrun gives them, against one."""
+"""Training in two and three processes on the CPU, with the environment torchrun gives them, against one."""
 
 from __future__ import annotations
 
@@ -64,23 +64,23 @@ def train_both(config: Path, output: Path, *overrides: str, stop_at: str = "") -
     return in_all(2, train_part, config, output, overrides, stop_at)
 
 
-def learn_exactly(settings: dict[str, Any], path: Path) -> int:
+def learn_exactly(settings: dict[str, Any], path: Path, images_in_batch: int = 8) -> int:
     """Three steps in float64 on the process's part of each batch; the first process writes the weights."""
     cfg = _C.clone()
     cfg.MODEL.NAME, cfg.MODEL.CHANNELS_LAST = "resnet18", False
     cfg.SOLVER.OPTIMIZER_NAME, cfg.SOLVER.WEIGHT_DECAY = "SGD", 0.0
     cfg.merge_from_other_cfg(CfgNode(settings))
     generator = torch.Generator().manual_seed(1)
-    pids = torch.tensor([0, 0, 1, 1, 3, 3, 2, 2])
+    pids = torch.tensor([0, 0, 1, 1, 3, 3, 2, 2])[:images_in_batch]
     with open_process_group(torch.device("cpu")) as group:
         torch.manual_seed(0)
         learner = Learner(cfg, build_model(cfg, 4).double(), torch.device("cpu"), group)
         for epoch in (1, 2, 3):
-            images = torch.randn(8, 3, 32, 16, generator=generator, dtype=torch.float64)
+            images = torch.randn(len(pids), 3, 32, 16, generator=generator, dtype=torch.float64)
             learner.start_epoch(epoch)
             mine = slice(group.rank, None, group.size)
             loss, scores, _pids = learner.train_batch(images[mine], pids[mine], rate=0.05, last=True)
-            assert len(scores) == 8
+            assert len(scores) == len(pids)
         if group.is_first:
             torch.save({**learner.state()["model"], "loss": loss}, path)
     return 0
@@ -97,24 +97,31 @@ def assert_close(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=1e-3, msg=lambda text, key=key: f"{key}: {text}")
 
 
+ALL_LOSSES = {
+    "MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"},
+    "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01, "FREEZE_EPOCHS": 1},
+}
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "size"),
     [
-        {
-            "MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"},
-            "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01, "FREEZE_EPOCHS": 1},
-        },
-        {"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}},
+        (ALL_LOSSES, 2),
+        (ALL_LOSSES, 3),
+        ({"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}}, 2),
     ],
-    ids=["all losses", "no identity loss"],
+    ids=["all losses", "all losses in three", "no identity loss"],
 )
-def test_two_processes_learn_exactly_what_one_does(tmp_path: Path, settings: dict[str, Any]) -> None:
-    assert learn_exactly(settings, tmp_path / "one.pth") == 0
-    assert in_all(2, learn_exactly, settings, tmp_path / "two.pth") == [0, 0]
-    one, two = (torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("one", "two"))
+def test_several_processes_learn_exactly_what_one_does(tmp_path: Path, settings: dict[str, Any], size: int) -> None:
+    images = 8 if size == 2 else 6
+    assert learn_exactly(settings, tmp_path / "one.pth", images) == 0
+    assert in_all(size, learn_exactly, settings, tmp_path / "several.pth", images) == [0] * size
+    one, several = (torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("one", "several"))
     for key, value in one.items():
         tolerance = 1e-6 if value.dtype == torch.float32 else 1e-9
-        torch.testing.assert_close(two[key], value, rtol=tolerance, atol=tolerance, msg=lambda t, k=key: f"{k}: {t}")
+        torch.testing.assert_close(
+            several[key], value, rtol=tolerance, atol=tolerance, msg=lambda t, k=key: f"{k}: {t}"
+        )
 
 
 def test_two_processes_run_as_one_does(small_config: Path, tmp_path: Path) -> None:
