@@ -30,6 +30,7 @@ _RETRY_PAUSES = (0.05, 0.2)
 _PASSING = frozenset(
     {errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EBUSY, errno.ENFILE, errno.EMFILE, errno.ENOMEM, errno.ETIMEDOUT}
 )
+NO_MEMORY = "there is not enough memory for it"
 _LARGEST_FILE = 2**30  # bytes; a file is held in memory while its image is decoded
 _LARGEST_IMAGE = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # pixels, as Pillow has it; larger JPEG images are reduced
 _LARGEST_REDUCTION = 8  # of libjpeg
@@ -77,7 +78,7 @@ def read_pixels(path: str) -> NDArray[np.uint8]:
         with _open(content) as image:
             return _turn_upright(_to_rgb(image), _orientation(image))
     except MemoryError:
-        raise ImageError(path, "there is not enough memory for it", lasting=False) from None
+        raise ImageError(path, NO_MEMORY, lasting=False) from None
     except ImageError:
         raise
     except UnidentifiedImageError:

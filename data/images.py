@@ -33,7 +33,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from data.datasets.base import DatasetError
-from data.decoding import ImageError, read_image, too_many_unreadable
+from data.decoding import NO_MEMORY, ImageError, read_image, too_many_unreadable
 from utils.files import write_atomically
 from utils.logger import NAME
 
@@ -79,7 +79,13 @@ class FileImages:
 
 def read_resized(path: str, size: Sequence[int], interpolation: str) -> NDArray[np.uint8]:
     """Reads an image, resized to `size`, as [3, H, W]; ImageError where it cannot be read."""
-    resized: Tensor = F.resize(read_image(path), list(size), InterpolationMode(interpolation), antialias=True)
+    image = read_image(path)
+    try:
+        resized: Tensor = F.resize(image, list(size), InterpolationMode(interpolation), antialias=True)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise ImageError(path, NO_MEMORY, lasting=False) from None
     return resized.numpy()
 
 

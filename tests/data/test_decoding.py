@@ -179,6 +179,7 @@ def test_an_orientation_that_is_none_changes_nothing(tmp_path: Path, exif: objec
         assert read_pixels(str(tmp_path / "x.jpg")).shape == (16, 8, 3)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_huge_jpeg_images_are_reduced_and_others_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_LARGEST_IMAGE", 2 * 64 * 64)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64)

@@ -113,6 +113,19 @@ def test_a_file_that_cannot_be_read_for_a_moment_is_not_remembered(
     assert len(folders(tmp_path / "cache")) == 1
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: you tried to allocate 9 bytes")])
+def test_an_image_too_large_to_be_resized_is_one_line(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*words: Any, **more: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(images_module.F, "resize", fail)
+    assert FileImages(paths, SIZE).read([0])[1] == {
+        0: f"cannot read the image {paths[0]}: there is not enough memory for it"
+    }
+
+
 def test_a_folder_that_cannot_be_read_for_a_moment_makes_no_cache(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -335,7 +335,7 @@ def test_a_reader_of_ones_own_is_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     cfg = _C.clone()
     cfg.DATASETS.NAMES, cfg.DATASETS.ROOT_DIR = ("mine.py:read",), str(tmp_path)
     assert data_problems(cfg) == []
-    assert splits(build_dataset(cfg)) == ([(0, 1), (1, 0)], [(0, 0)], [(0, 1)])
+    assert splits(build_dataset(cfg)) == ([(0, 1), (1, 0)], [(2, 0)], [(2, 1)])
     cfg.DATASETS.NAMES = ("mine.py:raed",)
     assert data_problems(cfg) == ["DATASETS.NAMES: mine.py: defines no raed; did you mean read?"]
     (tmp_path / "broken.py").write_text("read = 1 / 0\n")
