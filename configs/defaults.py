@@ -50,7 +50,7 @@ ANY_LENGTH: frozenset[str] = frozenset().union(
     *(section.ANY_LENGTH for section in (input, datasets, dataloader, losses, solver))
 )
 # Tables of builders of the keys that name one, or a builder in a file of the user's.
-FAMILIES: dict[str, Family] = {**model.FAMILIES, **losses.FAMILIES, **dataloader.FAMILIES}
+FAMILIES: dict[str, Family] = {**model.FAMILIES, **losses.FAMILIES, **dataloader.FAMILIES, **solver.FAMILIES}
 # Keys of reid-strong-baseline that are accepted and have no effect: of losses that are not offered, and DEVICE_ID,
 # which would win over the launcher's CUDA_VISIBLE_DEVICES.
 OBSOLETE: frozenset[str] = frozenset(

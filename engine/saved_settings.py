@@ -37,13 +37,13 @@ def changed_settings(cfg: CfgNode, saved: str) -> dict[str, str]:
     Returns:
         What each was and is, by key.
     """
-    # How long to train decides the rate of every epoch of a cosine schedule.
-    cosine = cfg.SOLVER.SCHEDULE == "cosine"
+    # How long to train decides the rate of every epoch of a cosine schedule, and may in one of the user's.
+    by_length = cfg.SOLVER.SCHEDULE != "multistep"
     differences = _differences(cfg, saved)
     return {
         key: text
         for key, text in differences.items()
-        if kind_of(key) in _DECIDING or (cosine and key == "SOLVER.MAX_EPOCHS")
+        if kind_of(key) in _DECIDING or (by_length and key == "SOLVER.MAX_EPOCHS")
     }
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from configs.keys.solver import OPTIMIZERS, SCHEDULES
 from modeling.backbones.layers import number_layers
 
 
@@ -45,12 +48,30 @@ def cosine(epoch: int, *, start: int, end: int, minimum: float) -> float:
     return minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2
 
 
+def multistep_factor(cfg: CfgNode, epoch: int) -> float:
+    """Computes the factor of the schedule multistep."""
+    return multistep(epoch, steps=cfg.SOLVER.STEPS, gamma=cfg.SOLVER.GAMMA)
+
+
+def cosine_factor(cfg: CfgNode, epoch: int) -> float:
+    """Computes the factor of the schedule cosine, which falls after the longer of warm-up and DELAY_EPOCHS, as fast-reid's."""
+    solver = cfg.SOLVER
+    start = max(solver.WARMUP_ITERS if solver.WARMUP_UNIT == "epoch" else 0, solver.DELAY_EPOCHS)
+    return cosine(epoch, start=start, end=solver.MAX_EPOCHS, minimum=solver.MIN_LR_FACTOR)
+
+
+@cache
+def _schedule(name: str, _folder: str) -> Callable[[CfgNode, int], float]:
+    """Finds a schedule once: a user's file, relative to the current folder, may be edited while a run goes by it."""
+    schedule: Callable[[CfgNode, int], float] = SCHEDULES.builder(name)
+    return schedule
+
+
 def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) -> float:
     """Computes the learning rate for a batch, from the configuration and the batch's position alone.
 
     Warm-up per epoch and multi-step are as reid-strong-baseline has them, which steps its schedule at the start of
     every epoch: epoch 1 already runs at the second value of the warm-up, and the published results were obtained so.
-    The cosine begins to fall after the longer of warm-up and DELAY_EPOCHS, as fast-reid's does.
 
     Args:
         cfg: the configuration.
@@ -66,17 +87,18 @@ def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) ->
         factor=solver.WARMUP_FACTOR,
         method=solver.WARMUP_METHOD,
     )
-    if solver.SCHEDULE == "cosine":
-        start = max(solver.WARMUP_ITERS if by_epoch else 0, solver.DELAY_EPOCHS)
-        factor *= cosine(epoch, start=start, end=solver.MAX_EPOCHS, minimum=solver.MIN_LR_FACTOR)
-    else:
-        factor *= multistep(epoch, steps=solver.STEPS, gamma=solver.GAMMA)
+    factor *= _schedule(solver.SCHEDULE, os.getcwd())(cfg, epoch)
     return float(solver.BASE_LR) * factor
 
 
 def schedule_notes(cfg: CfgNode, batches: int) -> list[str]:
-    """Warns, in lines for the log, of a rate that never leaves warm-up, or never falls, in a run of `batches` an epoch."""
+    """Warns, in lines for the log, of a rate that never leaves warm-up, or never falls, in a run of `batches` an epoch.
+
+    Raises:
+        ConfigError: SOLVER.SCHEDULE is a user's file that cannot be imported.
+    """
     solver, notes = cfg.SOLVER, []
+    _schedule(solver.SCHEDULE, os.getcwd())
     total = solver.MAX_EPOCHS * (1 if solver.WARMUP_UNIT == "epoch" else batches)
     if total <= solver.WARMUP_ITERS and solver.WARMUP_FACTOR != 1:
         notes.append(
@@ -141,20 +163,39 @@ def group_parameters(cfg: CfgNode, model: nn.Module) -> dict[Rule, list[str]]:
     return groups
 
 
+Groups = list[dict[str, Any]]
+
+
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Builds the optimizer over the trainable parameters, in the groups of `group_parameters`."""
-    solver, parameters = cfg.SOLVER, dict(model.named_parameters())
-    merged = [
+    """Builds the optimizer over the trainable parameters, in the groups of `group_parameters`.
+
+    Raises:
+        ConfigError: SOLVER.OPTIMIZER_NAME is a user's file that cannot be imported.
+    """
+    parameters = dict(model.named_parameters())
+    groups: Groups = [
         {"params": [parameters[name] for name in names], "lr_factor": factor, "weight_decay": decay}
         for (factor, decay, _frozen), names in group_parameters(cfg, model).items()
     ]
-    options: dict[str, Any] = {"lr": solver.BASE_LR, "fused": True}
-    if solver.OPTIMIZER_NAME == "SGD":
-        # Loss scaling passes over the first steps, which leaves the fused SGD's momenta uninitialised (torch 2.15).
-        options["fused"] = cfg.MODEL.PRECISION != "fp16"
-        return torch.optim.SGD(merged, momentum=solver.MOMENTUM, **options)
-    kind = torch.optim.AdamW if solver.OPTIMIZER_NAME == "AdamW" else torch.optim.Adam
-    return kind(merged, betas=tuple(solver.BETAS), **options)
+    optimizer: torch.optim.Optimizer = OPTIMIZERS.builder(cfg.SOLVER.OPTIMIZER_NAME)(groups, cfg)
+    return optimizer
+
+
+def build_adam(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
+    """Builds Adam."""
+    return torch.optim.Adam(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=True)
+
+
+def build_adamw(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
+    """Builds AdamW."""
+    return torch.optim.AdamW(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=True)
+
+
+def build_sgd(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
+    """Builds SGD with momentum."""
+    # Loss scaling passes over the first steps, which leaves the fused SGD's momenta uninitialised (torch 2.15).
+    fused = cfg.MODEL.PRECISION != "fp16"
+    return torch.optim.SGD(groups, lr=cfg.SOLVER.BASE_LR, momentum=cfg.SOLVER.MOMENTUM, fused=fused)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

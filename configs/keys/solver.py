@@ -6,8 +6,22 @@ from math import inf
 
 from yacs.config import CfgNode as CN
 
+from utils.families import Family
+
+# Optimizers: each is called with (parameter groups, cfg) and returns a torch.optim.Optimizer. A group has `params`,
+# `weight_decay` and `lr_factor`, by which its `lr` is multiplied in every step.
+OPTIMIZERS = Family(
+    {
+        "Adam": "engine.solver:build_adam",
+        "AdamW": "engine.solver:build_adamw",
+        "SGD": "engine.solver:build_sgd",
+    }
+)
+# Schedules: each is called with (cfg, epoch), the epoch from 1, and returns the factor on the learning rate beside warm-up.
+SCHEDULES = Family({"multistep": "engine.solver:multistep_factor", "cosine": "engine.solver:cosine_factor"})
+
 SOLVER = CN()
-# Optimizer: Adam, AdamW or SGD.
+# Optimizer: Adam, AdamW or SGD; FILE.py:NAME for your own.
 SOLVER.OPTIMIZER_NAME = "Adam"
 # Epochs to train.
 SOLVER.MAX_EPOCHS = 120
@@ -32,7 +46,7 @@ SOLVER.WEIGHT_DECAY_BIAS = 0.0005
 # Factor on the weight decay of the weights of normalisation layers.
 SOLVER.WEIGHT_DECAY_NORM_FACTOR = 1.0
 # Learning rate after warm-up: multistep (GAMMA at each of STEPS) or cosine (half a cosine, which would reach
-# MIN_LR_FACTOR with the epoch after MAX_EPOCHS).
+# MIN_LR_FACTOR with the epoch after MAX_EPOCHS); FILE.py:NAME for your own.
 SOLVER.SCHEDULE = "multistep"
 # Factor on the learning rate that cosine falls towards.
 SOLVER.MIN_LR_FACTOR = 0.0
@@ -79,11 +93,13 @@ SOLVER.DETERMINISTIC = False
 SOLVER.SEED = 0
 
 CHOICES: dict[str, tuple[object, ...]] = {
-    "SOLVER.OPTIMIZER_NAME": ("Adam", "AdamW", "SGD"),
-    "SOLVER.SCHEDULE": ("multistep", "cosine"),
+    "SOLVER.OPTIMIZER_NAME": OPTIMIZERS.names,
+    "SOLVER.SCHEDULE": SCHEDULES.names,
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
     "SOLVER.WARMUP_UNIT": ("epoch", "iteration"),
 }
+# Tables of builders, by the key that names one; beside their names a file of the user's is allowed.
+FAMILIES: dict[str, Family] = {"SOLVER.OPTIMIZER_NAME": OPTIMIZERS, "SOLVER.SCHEDULE": SCHEDULES}
 BOUNDS: dict[str, tuple[float, float]] = {
     "SOLVER.MAX_EPOCHS": (1, inf),
     "SOLVER.BASE_LR": (0, inf),

@@ -13,6 +13,7 @@ from engine.solver import build_optimizer, cosine, learning_rate, load_optimizer
 from modeling.backbones import build_backbone
 from modeling.backbones.layers import number_layers, number_parts
 from modeling.model import build_model
+from utils.errors import ConfigError
 
 # What reid-strong-baseline 3da7e6f has in force during epochs 1, 2, …: its scheduler is stepped as an epoch starts.
 LINEAR = {"STEPS": (40, 70), "GAMMA": 0.1, "WARMUP_FACTOR": 0.01, "WARMUP_ITERS": 10, "WARMUP_METHOD": "linear"}
@@ -223,6 +224,36 @@ def test_layers_are_numbered_from_the_images_without_a_gap(name: str) -> None:
     numbers = list(number_layers(build_backbone(cfg)).values())
     assert numbers == sorted(numbers) and sorted(set(numbers)) == list(range(max(numbers) + 1))
     assert max(numbers) == {"mobilenet_v2": 18}.get(name, 16)  # 16 blocks above the stem
+
+
+def test_an_optimizer_and_a_schedule_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their momenta are restored as others' are; the schedule is looked up once, whatever becomes of the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "import torch\n\ndef made(groups, cfg):\n    return torch.optim.RAdam(groups, lr=cfg.SOLVER.BASE_LR)\n\n"
+        "def halves(cfg, epoch):\n    return 0.5 ** epoch\n",
+        encoding="utf-8",
+    )
+    cfg = config(OPTIMIZER_NAME="own.py:made", SCHEDULE="own.py:halves", BASE_LR=8.0, WARMUP_ITERS=0)
+    assert [learning_rate(cfg, epoch, 3, 9) for epoch in (1, 2, 3)] == [4.0, 2.0, 1.0]
+    Path("own.py").write_text("def made(groups, cfg): ...\n", encoding="utf-8")
+    assert learning_rate(cfg, 4) == 0.5
+    model = nn.Linear(2, 2)
+    optimizer = build_optimizer(cfg, model)
+    assert type(optimizer) is torch.optim.RAdam
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    again = build_optimizer(cfg, model)
+    load_optimizer(again, optimizer.state_dict(), saved=cfg, cfg=cfg, model=model)
+    for parameter in model.parameters():
+        assert torch.equal(again.state[parameter]["exp_avg"], optimizer.state[parameter]["exp_avg"])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    Path("own.py").write_text("def halves(cfg, epoch): return 0.25\n", encoding="utf-8")
+    assert learning_rate(cfg, 4) == 2.0  # another file
+    Path("broken.py").write_text("import nothing_of_this_name\n\ndef rate(cfg, epoch): ...\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"broken\.py: cannot be imported"):
+        schedule_notes(config(SCHEDULE="broken.py:rate"), 5)
 
 
 def test_names_of_layers() -> None:
