@@ -22,8 +22,10 @@ import numpy.typing as npt
 from engine.evaluation.distances import FloatArray, IntArray
 
 PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
-# Up to this many matches, ranks are counted match by match; from there on, sorting the row is faster.
+# Up to this many matches, places are counted match by match; from there on, sorting the row is faster.
 COUNTED = 64
+# Queries whose matches are looked up together: few enough for the memory where most of a gallery is one identity.
+QUERIES_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,6 @@ class RankingMeter:
         self._end = np.searchsorted(ordered, query_pids, side="right")
         self._cmc_sum = np.zeros(max_rank)
         self._precision = np.full(len(query_pids), np.nan)
-        self._places = np.arange(1.0, len(gallery_pids) + 1)
         self._inverse_penalty = np.full(len(query_pids), np.nan)
         self._first_match = np.zeros(len(query_pids), np.int64)
         self._single_shot: SingleShotCurve | None = None
@@ -96,25 +97,64 @@ class RankingMeter:
         Raises:
             ValueError: a distance is NaN. No distance compares as smaller than NaN, so the query would rank best.
         """
+        buffers = RowBuffers.for_rows_of(distances)
+        for start in range(0, len(distances), QUERIES_AT_ONCE):
+            self._add(first_query + start, distances[start : start + QUERIES_AT_ONCE], buffers)
+
+    def _add(self, first_query: int, distances: FloatArray, buffers: RowBuffers) -> None:
+        """Adds the distances of a few queries."""
         if distances.size and np.isnan(distances.max()):  # max is NaN as soon as one is, and is the cheapest test
             raise ValueError("distances are not numbers (NaN): the features are too large to be compared")
-        buffers = RowBuffers.for_rows_of(distances)
-        for query, row in enumerate(distances, start=first_query):
-            same = self._by_pid[self._start[query] : self._end[query]]
-            in_camera = self._gallery_camids[same] == self._query_camids[query]
-            matches, junk = same[~in_camera], same[in_camera]
-            if matches.size == 0:
-                continue
-            ranks = match_ranks(row, matches, junk, buffers)
-            self._precision[query] = (self._places[: ranks.size] / (ranks + 1)).sum() / ranks.size
-            self._inverse_penalty[query] = ranks.size / float(ranks[-1] + 1)
-            self._first_match[query] = ranks[0] + 1
-            if self._tracks:
-                self._cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
-            elif self._single_shot:
-                self._cmc_sum += self._single_shot.expected(query, row, matches)
-            else:
-                self._cmc_sum[ranks[0] :] += 1
+        found = self.find_matches(first_query, distances, buffers)
+        ends = np.cumsum(found.counts)
+        begins = ends - found.counts
+        places = np.arange(1, len(found.ranks) + 1) - np.repeat(begins, found.counts)
+        counted = np.flatnonzero(found.counts)
+        begins, ends, counts = begins[counted], ends[counted], found.counts[counted]
+        if counted.size == 0:
+            return
+        precision = np.add.reduceat(places / (found.ranks + 1), begins) / counts
+        self._precision[first_query + counted] = precision
+        self._inverse_penalty[first_query + counted] = counts / (found.ranks[ends - 1] + 1)
+        first = found.ranks[begins]
+        self._first_match[first_query + counted] = first + 1
+        if self._single_shot:
+            for query, begin, end in zip(counted, begins, ends, strict=True):
+                matches = found.columns[begin:end]
+                self._cmc_sum += self._single_shot.expected(first_query + query, distances[query], matches)
+            return
+        if self._tracks:
+            junk = np.split(found.junk, np.cumsum(found.junk_counts)[:-1])
+            for i, (query, begin, end) in enumerate(zip(counted, begins, ends, strict=True)):
+                first[i] = self._tracks.first_match(distances[query], found.columns[begin:end], junk[query])
+        max_rank = len(self._cmc_sum)
+        self._cmc_sum += np.bincount(np.minimum(first, max_rank), minlength=max_rank + 1)[:-1].cumsum()
+
+    def find_matches(self, first_query: int, distances: FloatArray, buffers: RowBuffers) -> Matches:
+        """Finds and ranks the matches of the queries first_query ..., by their `distances` [N, gallery]."""
+        number = len(distances)
+        queries = slice(first_query, first_query + number)
+        start = self._start[queries]
+        sizes = self._end[queries] - start
+        first = np.cumsum(sizes) - sizes
+        # All images of the queries' identities, query by query: the smallest type of the row makes sorting fast.
+        rows = np.repeat(np.arange(number, dtype=np.min_scalar_type(number)), sizes)
+        columns = self._by_pid[np.arange(len(rows)) + np.repeat(start - first, sizes)]
+        values = distances[rows, columns]
+        order = np.lexsort((values, rows))  # which is stable, and `columns` ascend
+        rows, columns, values = rows[order], columns[order], values[order]
+        junk = self._gallery_camids[columns] == self._query_camids[queries][rows]
+        before = np.concatenate(([0], np.cumsum(junk)))
+        junk_before = (before[:-1] - before[first][rows])[~junk]
+        matches, values = columns[~junk], values[~junk]
+        counts, junk_counts = (np.bincount(rows[chosen], minlength=number) for chosen in (~junk, junk))
+        places = np.empty(len(matches), np.int64)
+        end = 0
+        for row, count in zip(distances, counts.tolist(), strict=True):
+            begin, end = end, end + count
+            if count:
+                places[begin:end] = stable_places(row, values[begin:end], matches[begin:end], buffers)
+        return Matches(counts, matches, places - junk_before, junk_counts, columns[junk])
 
     def result(self) -> Ranking:
         """Computes the metrics over all queries that have a match.
@@ -138,52 +178,90 @@ class RankingMeter:
 
 
 @dataclass(frozen=True)
+class Matches:
+    """Matches of N queries, query by query, a query's from the nearest to the farthest; `junk` are images left out."""
+
+    counts: IntArray  # [N]: how many matches a query has
+    columns: IntArray  # [all matches]: their places in the gallery
+    ranks: IntArray  # [all matches]: their places, from 0, among the images that count
+    junk_counts: IntArray  # [N]
+    junk: IntArray  # [all junk]: places in the gallery
+
+
+@dataclass(frozen=True)
 class RowBuffers:
     """Buffers for one row at a time, kept because allocating them for every query would double the time."""
 
-    values: FloatArray  # [gallery]
+    values: FloatArray  # [gallery, padded]
     near: npt.NDArray[np.bool_]  # [gallery]
-    compared: npt.NDArray[np.bool_]  # [COUNTED * gallery]
+    compared: npt.NDArray[np.bool_]  # [COUNTED * gallery, padded]
 
     @classmethod
     def for_rows_of(cls, distances: FloatArray) -> RowBuffers:
         """Allocates buffers for the rows of `distances` [N, gallery]."""
         size = distances.shape[1]
-        return cls(np.empty(size, distances.dtype), np.empty(size, bool), np.empty(COUNTED * size, bool))
+        padded = _padded(size)
+        return cls(np.empty(padded, distances.dtype), np.empty(size, bool), np.empty(COUNTED * padded, bool))
 
 
-def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, buffers: RowBuffers) -> IntArray:
-    """Ranks `matches`: their ascending places, from 0, when `row` is sorted stably without `junk`.
+def stable_places(row: FloatArray, values: FloatArray, columns: IntArray, buffers: RowBuffers) -> IntArray:
+    """Finds the places, from 0, that row[columns] get when `row` is sorted stably.
 
-    A match's place is the number of smaller distances, and only ties need the order of the gallery.
+    A place is the number of images before: those nearer, and those as near that stand earlier in the gallery.
+
+    Args:
+        row: distances [G].
+        values: row[columns], ascending.
+        columns: numbers of images [n]; of equal values, ascending.
+        buffers: for rows of this length.
+    Returns:
+        Places [n], ascending.
     """
-    values = row[matches]
-    # Images farther than the last match do not matter.
-    near = np.less_equal(row, values.max(), out=buffers.near)
-    count = np.count_nonzero(near)
-    rest = np.compress(near, row, out=buffers.values[:count]) if 4 * count < row.size else row
-    if matches.size <= COUNTED:
-        compared = buffers.compared[: matches.size * rest.size].reshape(matches.size, rest.size)
-        np.less(rest, values[:, None], out=compared)
-        ranks = np.fromiter(map(np.count_nonzero, compared), np.int64, matches.size)
-        np.equal(rest, values[:, None], out=compared)
-        ties = np.count_nonzero(compared) > matches.size
-        tied = np.count_nonzero(compared, axis=1) > 1 if ties else None
+    places = np.arange(len(columns))
+    near, left = buffers.near, len(columns)
+    # From the farthest on over the whole row, until most of it lies behind and matters no more.
+    while left > 0:
+        left -= 1
+        value, column = values[left], columns[left]
+        np.less_equal(row[:column], value, out=near[:column])
+        np.less(row[column:], value, out=near[column:])
+        places[left] = count = np.count_nonzero(near)
+        if 3 * count < row.size or len(columns) - left >= COUNTED:
+            break
+    if left:
+        near[columns[:left]] = False  # their own number is in `places`
+        others = near.nonzero()[0]
+        places[:left] += _count_before(row, others, values[:left], columns[:left], buffers)
+    return places
+
+
+def _count_before(
+    row: FloatArray, others: IntArray, values: FloatArray, columns: IntArray, buffers: RowBuffers
+) -> IntArray:
+    """Counts, for each of `columns`, the images among `others` before; arguments as of `stable_places`."""
+    number, size = len(values), _padded(len(others))
+    rest = buffers.values[:size]
+    row.take(others, out=rest[: len(others)], mode="clip")  # any mode but "raise", which would copy
+    rest[len(others) :] = np.inf
+    if number > COUNTED:
+        ordered = np.sort(rest)
+        counts = np.searchsorted(ordered, values, side="left")
+        tied: IntArray | tuple[()] = np.flatnonzero(np.searchsorted(ordered, values, side="right") > counts)
     else:
-        ordered = buffers.values[: rest.size]
-        ordered[:] = rest
-        ordered.sort()
-        ranks = np.searchsorted(ordered, values, side="left")
-        tied = np.searchsorted(ordered, values, side="right") - ranks > 1
-    for i in np.flatnonzero(tied) if tied is not None else ():
-        ranks[i] += np.count_nonzero(row[: matches[i]] == values[i])
-    if junk.size:
-        junk_values = row[junk]
-        before = junk_values < values[:, None]
-        before |= (junk_values == values[:, None]) & (junk < matches[:, None])
-        ranks -= before.sum(axis=1)
-    ranks.sort()
-    return ranks
+        compared = buffers.compared[: number * size].reshape(number, size)
+        np.less(rest, values[:, None], out=compared)
+        bits = np.packbits(compared).view(np.uint64)
+        counts = np.bitwise_count(bits).reshape(number, -1).sum(axis=1, dtype=np.int64)
+        np.equal(rest, values[:, None], out=compared)
+        tied = np.flatnonzero(compared.any(axis=1)) if compared.any() else ()
+    for i in tied:
+        counts[i] += np.count_nonzero(others[rest[: len(others)] == values[i]] < columns[i])
+    return counts
+
+
+def _padded(size: int) -> int:
+    """Rounds up to a multiple of 64, so that a row of truth values is whole 64-bit words when packed, and never empty."""
+    return (size // 64 + 1) * 64
 
 
 class SingleShotCurve:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import engine.evaluation.distances
 import engine.evaluation.metrics
-from engine.evaluation.metrics import Ranking, RankingMeter, RowBuffers, match_ranks
+from engine.evaluation.metrics import Ranking, RankingMeter, RowBuffers
 from tests.engine.evaluation.rank_features import rank_features
 
 Ids = NDArray[np.int64]
@@ -78,8 +78,13 @@ def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, mo
         matches, junk = np.sort(found[len(found) // 4 :]), np.sort(found[: len(found) // 4])
         order = np.argsort(distances[0], kind="stable")
         expected = np.flatnonzero(np.isin(order[~np.isin(order, junk)], matches))
-        places = match_ranks(distances[0], matches, junk, RowBuffers.for_rows_of(distances))
-        np.testing.assert_array_equal(places, expected)
+        pids, camids = np.zeros(400, int), np.ones(400, int)
+        pids[found], camids[junk] = 1, 0
+        meter = RankingMeter(np.array([1]), np.array([0]), pids, camids)
+        ranked = meter.find_matches(0, distances, RowBuffers.for_rows_of(distances))
+        np.testing.assert_array_equal(ranked.ranks, expected)
+        np.testing.assert_array_equal(np.sort(ranked.columns), matches)
+        np.testing.assert_array_equal(np.sort(ranked.junk), junk)
 
 
 @pytest.mark.parametrize("protocol", engine.evaluation.metrics.PROTOCOLS)
