@@ -296,8 +296,8 @@ def _compare(sweep: Sweep, ranked: Sequence[TrialRecord]) -> Verdict:
         return Verdict(False, text.rstrip(), alike)
     if found.lower_bound:
         text = (
-            f"{best.name} is {gap:.3g} ahead of {second.name}, further than one seed alone makes values scatter ({basis}). "
-            f"How much seeds scatter is not known, and mostly that is more. {advice}"
+            f"{best.name} is {gap:.3g} ahead of {second.name}, more than values vary within one seed ({basis}). "
+            f"Between seeds they usually vary more; how much is not known. {advice}"
         )
         return Verdict(None, text.rstrip(), alike)
     clear = f"{best.name} is ahead of {second.name} by {gap:.3g}, more than chance ({basis})."

@@ -88,7 +88,7 @@ def test_the_best_two_are_told_apart_only_beyond_the_noise_of_their_curves() -> 
     # Curves of one seed do not show what seeds do, so that being further apart proves nothing.
     apart = compare_best(in_memory([with_tail(n, 80 - 10 * n, 0.5) for n in range(6)]))
     assert apart is not None and apart.clear is None and apart.alike == ["trial-0000"]
-    assert "How much seeds scatter is not known" in apart.text and "chance" not in apart.text
+    assert "Between seeds they usually vary more; how much is not known" in apart.text and "chance" not in apart.text
     assert "Train the best with several seeds" in apart.text
 
 
