@@ -41,7 +41,7 @@ const box = document.getElementById("live").getBoundingClientRect();
 return [box.top + scrollY, box.bottom + scrollY];
 """
 READY = "return document.querySelectorAll('#running tbody tr').length === 3 && !document.querySelector('.news[hidden]')"
-ROWS = "return [...document.querySelectorAll('#running tbody tr')].every((row) => row.cells[2].textContent !== '–')"
+ROWS = "return [...document.querySelectorAll('#running tbody tr')].every((row) => row.cells[3].textContent !== '–')"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -79,6 +79,7 @@ def main() -> int:
                 page.until(READY)
                 page.run("document.querySelector('#live .control button').click()")  # an order, with its answer
                 page.until("return document.querySelector('.control .told').textContent.includes('paused')")
+                page.until("return document.querySelector('#live .headline .state.paused') !== null")
                 page.until(ROWS)
                 top, bottom = page.driver.execute_script(RENAME, socket.gethostname())
                 page.screenshot(folder / "whole.png")
@@ -87,7 +88,7 @@ def main() -> int:
             launch.terminate()
             launch.communicate(timeout=60)
     part = whole.crop((0, int(top), whole.width, int(bottom)))
-    part.quantize(128).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
+    part.quantize(200).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
     print(HERE / options.output, part.size)
     return 0
 

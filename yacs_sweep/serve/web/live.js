@@ -74,7 +74,7 @@
       write(cells[2], "epoch" in last ? `epoch ${written(last.epoch)}` : "step" in last ? `step ${written(last.step)}` : "–");
       write(cells[3], metrics.length ? metrics.map((name) => written(last[name])).join(" · ") : "–");
       const others = Object.keys(last).filter((name) => !["step", "epoch", ...metrics].includes(name)).slice(0, 4);
-      write(cells[4], others.map((name) => `${name} ${written(last[name])}`).join(" · "));
+      write(cells[4], others.map((name) => `${name}\u00a0${written(last[name])}`).join(" · "));
     }
     running.hidden = !state.shown.size;
     tick();
