@@ -123,16 +123,16 @@ class TrainTransform(EvalTransform):
         self.padding = padding
         self.erase_area = erase_area
         self.erase_aspect = erase_aspect
-        self._steps: list[_Step] = []
+        self.steps: list[_Step] = []
         column = _OF_THE_RECIPE
         for name, transform in (more or {}).items():
-            self._steps.append(_Step(name, transform, column))
-            column = self._steps[-1].end
+            self.steps.append(_Step(name, transform, column))
+            column = self.steps[-1].end
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Draws the choices float32 [B, 7 or more] for a batch, those of each image from its own seed alone."""
         parts = [torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).float()]
-        parts += [torch.tensor([step.draw(seed) for seed in seeds], dtype=torch.float32) for step in self._steps]
+        parts += [torch.tensor([step.draw(seed) for seed in seeds], dtype=torch.float32) for step in self.steps]
         return torch.cat(parts, dim=1) if seeds else torch.empty(0, _OF_THE_RECIPE)
 
     def _draw(self, rng: random.Random) -> Augmentation:
@@ -151,7 +151,7 @@ class TrainTransform(EvalTransform):
             choices: what `draw` gave.
             read: reads other images, uint8 [n, 3, H, W], by their places among all training images, 0 to 1, float32 [n].
         """
-        for step in self._steps:
+        for step in self.steps:
             images = step.add_others(images, choices, read)
         return images
 
@@ -167,7 +167,7 @@ class TrainTransform(EvalTransform):
 
     def _augment_each(self, images: Tensor, choices: Tensor) -> Tensor:
         """Augments a batch image by image, the baseline's part with numpy."""
-        for step in self._steps:
+        for step in self.steps:
             images = step.apply(images, choices, each=True)
         of_recipe = choices.numpy()[:, :_OF_THE_RECIPE].astype(np.int64).tolist()
         pixels, result = images.numpy(), np.empty(images.shape, dtype=np.float32)
@@ -190,7 +190,7 @@ class TrainTransform(EvalTransform):
 
     def _augment_batch(self, images: Tensor, choices: Tensor) -> Tensor:
         """Augments a whole batch in a few operations, without waiting for the device."""
-        for step in self._steps:
+        for step in self.steps:
             images = step.apply(images, choices, each=False)
         of_recipe = to_device_of(images, choices[:, :_OF_THE_RECIPE].to(torch.int64))
         flip, top, left, box_top, box_left, box_height, box_width = of_recipe[:, :, None].unbind(1)

@@ -24,7 +24,7 @@ from configs.defaults import _C
 from data.build import build_dataset, build_eval_loader, build_train_loader
 from engine.checkpoint import load_newest
 from engine.config import load_config
-from engine.distributed import _HOST, ProcessGroup, _AllGather, synchronise_batch_norm
+from engine.distributed import ProcessGroup, _AllGather, synchronise_batch_norm
 from engine.evaluation.features import extract_features
 from engine.evaluation.query_expansion import expand_queries
 from engine.evaluation.reranking import reranked_distances
@@ -207,9 +207,26 @@ def test_batches_augmented_on_the_gpu_are_those_of_the_processor(config: Path) -
             assert torch.equal(mine[1], theirs[1])
 
 
+TRANSFORMED = [f"INPUT.{name}_PROB" for name in ("RPT", "AUTOAUG", "CJ", "AFFINE", "AUGMIX")]
+TRANSFORMED = [word for key in TRANSFORMED for word in (key, "0.7")]
+
+
+def test_random_transforms_on_the_gpu_are_those_of_the_processor(config: Path) -> None:
+    cfg = load_config(str(config), TRANSFORMED)
+    dataset = build_dataset(cfg)
+    level = 1 / 255 / min(cfg.INPUT.PIXEL_STD)
+    for (mine, _), (theirs, _) in zip(
+        *(list(build_train_loader(cfg, dataset, seed=3, device=device)) for device in (GPU, CPU)), strict=True
+    ):
+        # A value may be rounded to the level beside it, which equalising or posterising then spreads.
+        apart = (mine.cpu() - theirs).abs()
+        assert (apart > 1.01 * level).float().mean() < 0.01 and (apart > 1e-4).float().mean() < 0.05
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_no_step_waits_for_the_gpu(config: Path, precision: str) -> None:
-    cfg = load_config(str(config), ["MODEL.PRECISION", precision, "SOLVER.OPTIMIZER_NAME", "Adam"])
+    transformed = TRANSFORMED if precision == "bf16" else []
+    cfg = load_config(str(config), ["MODEL.PRECISION", precision, "SOLVER.OPTIMIZER_NAME", "Adam", *transformed])
     cfg.defrost()
     cfg.SOLVER.EMA_DECAY = 0.9
     dataset = build_dataset(cfg)
@@ -229,22 +246,20 @@ def test_no_step_waits_for_the_gpu(config: Path, precision: str) -> None:
 
 
 @contextmanager
-def nccl() -> Iterator[None]:
+def nccl() -> Iterator[ProcessGroup]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     dist.init_process_group("nccl", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
-    _HOST["group"] = dist.new_group(backend="gloo")
     try:
-        yield
+        yield ProcessGroup(host=dist.new_group(backend="gloo"))
     finally:
-        _HOST.clear()
         dist.destroy_process_group()
 
 
 def test_a_step_of_distributed_training_over_nccl_is_that_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = train(learner(GPU))
-    with nccl():
+    with nccl() as group:
         ours = learner(GPU)
         synchronise_batch_norm(ours.model, GPU)
         assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in ours.model.modules())
@@ -253,7 +268,7 @@ def test_a_step_of_distributed_training_over_nccl_is_that_of_one_process(monkeyp
         monkeypatch.setattr(ProcessGroup, "all_gather_batch", lambda group, shard: _AllGather.apply(shard, group))
         assert train(ours) == pytest.approx(expected, rel=1e-4)
         rows = torch.arange(6).reshape(3, 2)
-        assert torch.equal(ProcessGroup().all_gather_rows(rows, [3]), rows)
+        assert torch.equal(group.all_gather_rows(rows, [3]), rows)
 
 
 def test_features_and_rankings_are_those_of_the_processor() -> None:
