@@ -16,6 +16,8 @@ from ...snapshot import Snapshot
 from ..columns import column
 from ..data import Sweep, Trial, is_finished, text_of
 from ..findings import Findings
+from .blob import curve_data, curve_metrics, metric_names, points_of_curves, trial_columns
+from .details import details
 from .figures import brief
 from .pieces import numbers, table, without_long
 
@@ -113,11 +115,11 @@ def _kind(sweep: Sweep, name: str) -> str:
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
 def pictures(pair: Pair) -> dict[str, Any]:
-    """Collects the pictures of both sweeps on the same axes, as the script draws them.
+    """Collects the pictures of both sweeps on the same axes, as the script draws them, and the trials of the other sweep.
 
     Returns:
         `names` of the sweeps, and `figures`: title, name of the x-axis, whether it is logarithmic, and the series, each with
-        the place of its sweep.
+        the place of its sweep; `other`: what `#compare=` needs to show trials of the second sweep beside those of the first.
     """
     sweeps = [findings.sweep for findings in pair.findings]
     one, other = sweeps
@@ -139,7 +141,23 @@ def pictures(pair: Pair) -> dict[str, Any]:
         if all(curve is not None for curve in curves):
             lines = [(curve.x, curve.y) for curve in curves if curve is not None]
             found.append(_figure(f"{name} of the best", one.axis, lines))
-    return {"names": pair.ids, "figures": [each for each in found if each["series"]]}
+    figures = [each for each in found if each["series"]]
+    return {"names": pair.ids, "figures": figures, "other": _other(pair.ids[1], pair.findings[1])}
+
+
+def _other(sweep_id: str, findings: Findings) -> dict[str, Any]:
+    """Collects the trials of the other sweep: columns, curves, details, as the page's own data have them."""
+    sweep = findings.sweep
+    names = metric_names(sweep)
+    drawn = curve_metrics(sweep, names)
+    return {
+        "id": sweep_id,
+        "best": sweep.best.name if sweep.best is not None else None,
+        "axis": sweep.axis,
+        "trials": trial_columns(sweep, sweep.trials, names),
+        "curves": curve_data(sweep.trials, drawn, points_of_curves(len(sweep.trials), len(drawn))),
+        "details": details(findings),
+    }
 
 
 def _figure(

@@ -282,4 +282,24 @@ def test_two_sweeps_are_drawn_on_the_same_axes(
             "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
         assert wide <= window
+    # Trials of both, side by side; one of the other sweep is named by its sweep, and has no page here.
+    chromium.run("document.querySelector('#beside a').click()")
+    chromium.until("return !document.getElementById('view').hidden")
+    assert chromium.run("return location.hash") == "#compare=trial-0029,two22222/trial-0029"
+    assert chromium.run("return document.querySelector('#view h1').textContent") == "2 trials side by side"
+    form = "const field = document.querySelector('#view form input'); field.value = '{}'; field.form.requestSubmit()"
+    chromium.run(form.format("two22222/nobody"))
+    assert chromium.run("return document.querySelector('#view form .said').textContent") == "no trial of this name"
+    chromium.run(form.format("two22222/trial-0005"))
+    chromium.until("return document.querySelector('#view h1').textContent.startsWith('3')")
+    found = tables(chromium)
+    metrics = found["Last values, and the difference to the first; the best in bold"]
+    assert ["val/mAP", "79", "79", "55 −24"] in metrics
+    assert found["1 of 2 differ"][1] == ["base_lr", "0.3", "0.3", "≠ 0.06\n, differs from the first"]
+    links = "return [...document.querySelectorAll('#view .chosen a:not([aria-label])')].map((link) => link.textContent)"
+    assert chromium.run(links) == ["trial-0029"]
+    curve = "return document.querySelector('#view figure svg').getAttribute('aria-label')"
+    assert "two22222/trial-0005: 15 at the end" in chromium.run(curve)
+    chromium.run("report.store.set({ trial: 'two22222/trial-0005', compare: [] })")
+    assert "no trial of this name" in chromium.run("return document.getElementById('view').textContent")
     assert chromium.messages() == []

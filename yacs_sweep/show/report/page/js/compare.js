@@ -3,6 +3,7 @@
 (() => {
   const report = window.report, store = report.store, make = report.make, short = report.format.text;
   const { MOST } = store;
+  const trialOf = (name) => report.trialOf(name) || report.otherTrial(name);  // of the sweep, or of the one beside it
 
   const without = (names, name) => names.filter((each) => each !== name);
   // Words of a command that not all have at the same place; with another number of words, those that not all have.
@@ -36,15 +37,15 @@
     const add = (event) => {
       event.preventDefault();
       const name = input.value.trim();
-      if (!report.trialOf(name)) said.textContent = name ? "no trial of this name" : "";
+      if (!trialOf(name)) said.textContent = name ? "no trial of this name" : "";
       else if (!names.includes(name)) store.set({ compare: [...names, name] });
     };
-    const list = make("datalist", { id: "trials-to-add" }, store.visible.slice(0, 200).map((row) => make("option", { value: store.name(row) })));
+    const list = make("datalist", { id: "trials-to-add" }, [...store.visible.slice(0, 200).map((row) => store.name(row)), ...report.otherNames().slice(0, 200)].map((name) => make("option", { value: name })));
     return make("form", { class: "controls", onsubmit: add }, input, list, make("button", { type: "submit" }, "Add"), said);
   }
 
   function page(place, all) {
-    const names = [...new Set(all)].slice(0, MOST), trials = names.map(report.trialOf).filter(Boolean), missing = names.filter((name) => !report.trialOf(name));
+    const names = [...new Set(all)].slice(0, MOST), trials = names.map(trialOf).filter(Boolean), missing = names.filter((name) => !trialOf(name));
     place.append(
       make("p", { class: "crumbs" }, report.linkTo({ trial: null, compare: [] }, `← All ${store.sweep.noun || "trial"}s`, { "data-key": "all" })),
       make("h1", {}, `${trials.length} ${store.sweep.noun || "trial"}s side by side`),
