@@ -54,7 +54,9 @@ def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
                     saved = _agree_on_state(cfg, group, lock, lines)
                     if saved is not None and Progress.from_state(saved["progress"]).is_complete(cfg.SOLVER.MAX_EPOCHS):
                         return _log_final_results(output_dir, saved, lines) if group.is_first else 0
-                    trainer = _make_trainer(cfg, _device(cfg), group, saved, lines, stop)
+                    device = _device(cfg)
+                    dataset = _read_dataset(cfg, group)
+                trainer = Trainer(cfg, dataset, device, group, saved, stop)
             except Stopped as stopped:
                 stop.abandoned = group.size > 1  # the others may be waiting anywhere
                 log.info(STOPPED, signal.Signals(stopped.signum).name)
@@ -62,6 +64,7 @@ def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
             del saved  # a copy of the model and its optimizer
             if not group.is_first:
                 return _run_other_rank(trainer, stop, output_dir)
+            lines += _first_lines(trainer, dataset)
             _make_output_dir(output_dir, lock, lines)
             return _run_first_rank(trainer, lines, stop, output_dir)
 
@@ -120,24 +123,21 @@ def _read_state(cfg: CfgNode, lines: list[str]) -> State | None:
     return saved
 
 
-def _make_trainer(
-    cfg: CfgNode, device: torch.device, group: ProcessGroup, saved: State | None, lines: list[str], stop: StopRequest
-) -> Trainer:
-    """Reads the data set and makes the trainer; adds the lines for the start of the log to `lines`."""
-    _check_split(cfg, group)
-    dataset = _read_dataset(cfg, group)
-    trainer = Trainer(cfg, dataset, device, group, saved, stop.check)
-    lines += [*dataset.notes, *trainer.notes]
+def _first_lines(trainer: Trainer, dataset: ReIDDataset) -> list[str]:
+    """Writes the lines for the start of the log: what is known of the data set and the network, and what is trained."""
+    cfg, group = trainer.cfg, trainer.group
     processes = f" in {group.size} processes" if group.size > 1 else ""
-    lines.append(
-        f"Training {cfg.MODEL.NAME} on {device}{processes} with {dataset.name}: {len(dataset.train)} images of"
-        f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
-    )
-    return trainer
+    return [
+        *dataset.notes,
+        *trainer.notes,
+        f"Training {cfg.MODEL.NAME} on {trainer.device}{processes} with {dataset.name}: {len(dataset.train)} images of"
+        f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}",
+    ]
 
 
 def _read_dataset(cfg: CfgNode, group: ProcessGroup) -> ReIDDataset:
     """Reads the data set, in rank 0 first: the others then find a drawn set complete."""
+    _check_split(cfg, group)
     for is_first in (True, False):
         failure: Exception | None = None
         if group.is_first == is_first:

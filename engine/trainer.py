@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -45,7 +45,7 @@ class Trainer:
         device: torch.device,
         group: ProcessGroup,
         saved: State | None,
-        check_stop: Callable[[], None] = lambda: None,
+        stop: StopRequest | None = None,
     ) -> None:
         """Builds loaders, model and optimizer; creates no file but the image cache.
 
@@ -55,8 +55,9 @@ class Trainer:
             device: computes.
             group: this process and the others that train with it.
             saved: the state of a checkpoint to resume from.
-            check_stop: called while the image cache is made; may raise.
+            stop: obeyed while the image cache is made and weights are read.
         Raises:
+            Stopped: by a signal.
             TrainerError, DatasetError: training cannot start.
         """
         set_arithmetic(cfg)
@@ -64,6 +65,7 @@ class Trainer:
         self.cfg, self.device, self.group = cfg, device, group
         self.num_classes = dataset.num_train_pids
         seed = cfg.SOLVER.SEED
+        check_stop = stop.check if stop else lambda: None
         self.train_loader = build_train_loader(cfg, dataset, seed=seed, device=device, check_stop=check_stop)
         assert isinstance(self.train_loader.batch_sampler, EpochBatchSampler)
         self.sampler = self.train_loader.batch_sampler
@@ -72,8 +74,9 @@ class Trainer:
         self.eval_loader, self.num_query = build_eval_loader(
             cfg, dataset, device=device, rank=group.rank, world_size=group.size, check_stop=check_stop
         )
-        model = build_model(cfg, self.num_classes)
-        self.notes = [] if saved else [load_pretrained(cfg, model)]
+        with stop.interrupting() if stop else nullcontext():
+            model = build_model(cfg, self.num_classes)
+            self.notes = [] if saved else [load_pretrained(cfg, model)]
         self.notes += getattr(model.base, "notes", [])
         self.notes += schedule_notes(cfg, len(self.train_loader))
         self.work = measure_work(model, cfg.INPUT.SIZE_TEST)
