@@ -29,9 +29,11 @@ class Family:
 
     A name that ends with a slash stands for all names that begin so. Beside the names, `FILE.py:NAME` is the function
     or class NAME in a file of the user's, relative to the current folder.
+    `key` is the setting that gives a name, for messages.
     """
 
     members: Mapping[str, str]
+    key: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ class Family:
             ConfigError: the name is not allowed, or the user's file cannot be imported.
         """
         if problem := self.problem(name):
-            raise ConfigError(problem)
+            raise ConfigError(f"{self.key}: {problem}" if self.key else problem)
         module, _, builder = (self._place(name) or name).rpartition(":")
         found = _import_file(module) if module.endswith(".py") else importlib.import_module(module)
         build: Builder = getattr(found, builder)

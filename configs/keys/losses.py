@@ -31,6 +31,8 @@ MODEL.IF_WITH_CENTER = "no"
 MODEL.ALSO_LOSSES = ("",)
 # Weights of the further losses, in order; a single one is for all.
 MODEL.ALSO_LOSS_WEIGHTS = (1.0,)
+# Factor on the weights of the further losses, which a search can vary: a number, not a list.
+MODEL.ALSO_LOSS_FACTOR = 1.0
 # Weights of the head's branches in the losses, in order; a single one is for all.
 MODEL.BRANCH_WEIGHTS = (1.0,)
 # Margin of the triplet loss, in units of feature distance. MODEL.NO_MARGIN chooses the soft margin instead.
@@ -59,6 +61,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "MODEL.LABEL_SMOOTHING": (0, 1),
     "MODEL.TRIPLET_LOSS_WEIGHT": (0, inf),
     "MODEL.ALSO_LOSS_WEIGHTS": (1e-12, inf),
+    "MODEL.ALSO_LOSS_FACTOR": (1e-12, inf),
     "MODEL.BRANCH_WEIGHTS": (0, inf),
     "SOLVER.MARGIN": (0, inf),
     "SOLVER.COSINE_MARGIN": (0, 1.5),

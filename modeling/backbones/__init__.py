@@ -36,7 +36,8 @@ BACKBONES = Family(
         "senet154": _SENET,
         "mobilenet_v2": "modeling.backbones.mobilenet:build",
         "timm/": "modeling.backbones.timm_models:build",
-    }
+    },
+    key="MODEL.NAME",
 )
 
 

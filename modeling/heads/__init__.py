@@ -12,12 +12,14 @@ from utils.families import Family
 HEADS = Family(
     {
         "baseline": "modeling.heads.baseline:Baseline",
-    }
+    },
+    key="MODEL.HEAD",
 )
 # MODEL.POOLING, called without arguments.
 POOLINGS = Family(
     {
         "avg": "modeling.heads.layers:AveragePooling",
         "gem": "modeling.heads.layers:GeM",
-    }
+    },
+    key="MODEL.POOLING",
 )

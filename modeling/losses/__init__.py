@@ -20,7 +20,8 @@ IDENTITY_LOSSES = Family(
         "cosface": "modeling.losses.identity:CosFace",
         "arcface": "modeling.losses.identity:ArcFace",
         "circle": "modeling.losses.identity:CircleSoftmax",
-    }
+    },
+    key="MODEL.ID_LOSS_TYPE",
 )
 # MODEL.METRIC_LOSS_TYPE: sees the features of each branch. Of the two last names, reid-strong-baseline's, the first is
 # triplet and the second no loss, both beside the center loss that MODEL.IF_WITH_CENTER adds.
@@ -30,10 +31,14 @@ METRIC_LOSSES = Family(
         "circle": "modeling.losses.circle:PairwiseCircle",
         "triplet_center": "modeling.losses.triplet:BatchHardTriplet",
         "center": "modeling.losses.center:build",
-    }
+    },
+    key="MODEL.METRIC_LOSS_TYPE",
 )
 # MODEL.ALSO_LOSSES: any number of them, beside those two.
-ALSO_LOSSES = Family({name: place for name, place in METRIC_LOSSES.members.items() if name != "triplet_center"})
+ALSO_LOSSES = Family(
+    {name: place for name, place in METRIC_LOSSES.members.items() if name != "triplet_center"},
+    key="MODEL.ALSO_LOSSES",
+)
 
 
 def takes_cosines(cfg: Any) -> bool:

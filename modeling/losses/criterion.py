@@ -132,7 +132,7 @@ def _losses(cfg: CfgNode) -> Iterator[tuple[str, float, Builder]]:
 def also_losses(cfg: CfgNode) -> list[tuple[str, float]]:
     """Lists the further losses, MODEL.ALSO_LOSSES, with their weights."""
     names = [name for name in cfg.MODEL.ALSO_LOSSES if name]
-    weights = list(cfg.MODEL.ALSO_LOSS_WEIGHTS)
+    weights = [weight * cfg.MODEL.ALSO_LOSS_FACTOR for weight in cfg.MODEL.ALSO_LOSS_WEIGHTS]
     return list(zip(names, weights * len(names) if len(weights) == 1 else weights, strict=True))
 
 

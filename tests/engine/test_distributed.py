@@ -32,6 +32,7 @@ from modeling.model import build_model
 from tests.engine.processes import in_all
 from tests.engine.small_run import write_config
 from tests.engine.test_trainer import messages, results, signal_at
+from tests.modeling.test_heads import HEAD
 from utils.errors import ConfigError, TrainerError
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,7 @@ ALL_LOSSES = {
     "MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"},
     "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01, "FREEZE_EPOCHS": 1},
 }
+SEVERAL_BRANCHES = {"MODEL": {"HEAD": HEAD, "ALSO_LOSSES": ("center",), "BRANCH_WEIGHTS": (1.0, 0.5, 0.25)}}
 
 
 @pytest.mark.parametrize(
@@ -109,8 +111,9 @@ ALL_LOSSES = {
         (ALL_LOSSES, 2),
         (ALL_LOSSES, 3),
         ({"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}}, 2),
+        (SEVERAL_BRANCHES, 2),
     ],
-    ids=["all losses", "all losses in three", "no identity loss"],
+    ids=["all losses", "all losses in three", "no identity loss", "several branches"],
 )
 def test_several_processes_learn_exactly_what_one_does(tmp_path: Path, settings: dict[str, Any], size: int) -> None:
     images = 8 if size == 2 else 6

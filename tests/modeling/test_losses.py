@@ -195,7 +195,7 @@ def test_losses_are_added() -> None:
 
 def test_losses_and_branches_have_weights() -> None:
     cfg = config(ID_LOSS_WEIGHT=0.5, TRIPLET_LOSS_WEIGHT=3.0, BRANCH_WEIGHTS=(1.0, 0.25, 4.0))
-    cfg.MODEL.update(ALSO_LOSSES=("circle", "center"), ALSO_LOSS_WEIGHTS=(0.1, 0.2))
+    cfg.MODEL.update(ALSO_LOSSES=("circle", "center"), ALSO_LOSS_WEIGHTS=(1.0, 2.0), ALSO_LOSS_FACTOR=0.1)
     generator = torch.Generator().manual_seed(0)
     branches = [
         Branch(f := torch.randn(4, d, generator=generator), f, torch.randn(4, 3, generator=generator)) for d in (5, 2)

@@ -13,6 +13,8 @@ FAMILY = Family({"path": "pathlib:Path", "join": "os.path:join", "many/": "json:
 def test_builders_are_imported_when_they_are_asked_for() -> None:
     assert FAMILY.builder("path") is Path
     assert FAMILY.builder("many/any") is FAMILY.builder("many/other")
+    with pytest.raises(ConfigError, match=r"^MODEL\.X: 'a' is not allowed"):
+        Family({"b": "os:sep"}, key="MODEL.X").builder("a")
     assert FAMILY.names == ("path", "join", "away")
     assert not FAMILY.problem("away")
 
