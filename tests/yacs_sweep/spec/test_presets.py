@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from configs.defaults import _C, BOUNDS, CHOICES
+from engine.config import load_config
 from yacs_sweep.spec.sweep import SweepSpec
 from yacs_sweep.spec.sweep_files import find_sweep_file, load_spec, preset_folders, presets
 
@@ -24,7 +25,8 @@ NAMES = [
         "learning_rate",
         "lr_and_decay",
     ),
-    *("quick_test", "sweep_full", "sweep_lr", "sweep_optimizer", "sweep_test"),
+    *("quick_test", "sweep_augmentation", "sweep_full", "sweep_images", "sweep_losses", "sweep_lr", "sweep_optimizer"),
+    *("sweep_regularisation", "sweep_sampling", "sweep_schedule", "sweep_test"),
 ]
 
 
@@ -101,6 +103,20 @@ def test_preset_fits_the_trainer(name: str) -> None:
             assert value in CHOICES.get(key, [value]), (key, value)
             low, high = BOUNDS.get(key, (value, value))
             assert low <= value <= high, (key, value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_trainer_takes_each_value_of_a_preset(name: str) -> None:
+    spec, names = preset(name), aliases()
+    declared = {parameter.name: parameter for parameter in spec.parameters}
+    for parameter in spec.parameters:
+        for value in parameter.type_samples():
+            point = {parameter.name: value}
+            if parameter.parent is not None:
+                assert declared[parameter.parent].parent is None
+                point[parameter.parent] = parameter.parent_values[0]
+            words = [str(word) for key, set_to in point.items() for word in (names.get(key, key), set_to)]
+            load_config(str(SWEEPS.parent / "configs" / "baseline.yml"), words, for_training=False)
 
 
 @pytest.mark.parametrize("name", ["sweep_full", "full_optimization"])
