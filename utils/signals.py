@@ -92,12 +92,17 @@ class StopRequest:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Makes a signal raise Stopped wherever Python is, within code that changes nothing a checkpoint holds."""
+        """Makes a signal raise Stopped wherever Python is, within code that changes nothing a checkpoint holds.
+
+        Only a line of the log is written to its end, at the next check or at the end of the context Stopped is raised.
+        """
         self._interrupting = True
         try:
             if self._signum is not None:
                 self._obey()
             yield
+            if self._signum is not None:
+                self._obey()
         finally:
             self._interrupting = False
             self.restart_clock()
@@ -144,12 +149,12 @@ class StopRequest:
         self.abandoned = True
         self._obey()
 
-    def _record(self, signum: int, _frame: FrameType | None) -> None:
+    def _record(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self._signum is None:
             self._signum, self._recorded = signum, now
             self._received = self._received or now
-            if self._interrupting:
+            if self._interrupting and not _is_logging(frame):
                 self._obey()
         elif signum != self._signum or signum != signal.SIGTERM or now - self._recorded > _SAME:
             signal.signal(signum, signal.SIG_DFL)
@@ -182,6 +187,13 @@ def stopped_by_signals() -> Iterator[None]:
     """Makes SIGTERM and Ctrl-C raise Stopped wherever Python is, for a tool that has nothing to save."""
     with StopRequest() as stop, stop.interrupting():
         yield
+
+
+def _is_logging(frame: FrameType | None) -> bool:
+    """Tells whether a line is being logged: logging swallows an error from there, or the line would be lost."""
+    while frame is not None and frame.f_globals.get("__name__") != logging.__name__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def end_process(signum: int) -> None:
