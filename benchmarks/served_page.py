@@ -74,9 +74,14 @@ def main() -> None:
         paths = make_sweep(Path(folder), options.trials)
         with serving(Path(folder), "--sweep_id", paths.sweep_id, "--results_dir", folder) as server:
             pid = server.process.pid
-            for name in ("page, the first time", "page, again"):
+            browsers = {**server.cookie, "Sec-Fetch-Dest": "document"}
+            for name, headers in (
+                ("what a browser is shown", browsers),
+                ("page, first", None),
+                ("page, again", browsers),
+            ):
                 begun = time.perf_counter()
-                size = len(server.ask(f"/sweep/{paths.sweep_id}").body)
+                size = len(server.ask(f"/sweep/{paths.sweep_id}", headers=headers).body)
                 print(f"{name:24} {time.perf_counter() - begun:6.2f} s, {size / 1e6:.2f} MB")
             browser = Browser(server, f"/sweep/{paths.sweep_id}/events")
             browser.start()

@@ -168,7 +168,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             # A trial that began after the page was made has a page of its own, whose output follows.
             chromium.until(f"return {BEGUN} !== undefined", 20)
             begun_since = chromium.run(f"return {BEGUN}")
-            chromium.run(f"report.store.set({{ trial: '{begun_since}' }})")
+            chromium.run(f"document.querySelector('#running [data-trial=\"{begun_since}\"] a').click()")
             chromium.until(f"return report.store.details['{begun_since}']?.command?.includes('train.py')", 20)
             with paths.trial(begun_since).stdout.open("a") as file:
                 file.write("a line that was printed later\n")

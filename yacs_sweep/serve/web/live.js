@@ -50,7 +50,7 @@
     let row = state.shown.get(name);
     if (!row) {
       const cells = heads.slice(1).map(() => make("td"));
-      row = make("tr", { "data-trial": name }, make("th", { scope: "row" }, name), ...cells,
+      row = make("tr", { "data-trial": name }, make("th", { scope: "row" }, report.linkTo({ trial: name, compare: [] }, name)), ...cells,
         report.control ? make("td", {}, report.control.stopButton(name)) : null);
       state.shown.set(name, row);
       body.append(row);
