@@ -64,6 +64,9 @@ class Trainer:
         seed_everything(cfg.SOLVER.SEED)
         self.cfg, self.device, self.group = cfg, device, group
         self.num_classes = dataset.num_train_pids
+        with stop.interrupting() if stop else nullcontext():  # a wrong network is told before a cache is made
+            model = build_model(cfg, self.num_classes)
+            self.notes = [] if saved else [load_pretrained(cfg, model)]
         seed = cfg.SOLVER.SEED
         check_stop = stop.check if stop else lambda: None
         self.train_loader = build_train_loader(cfg, dataset, seed=seed, device=device, check_stop=check_stop)
@@ -74,9 +77,6 @@ class Trainer:
         self.eval_loader, self.num_query = build_eval_loader(
             cfg, dataset, device=device, rank=group.rank, world_size=group.size, check_stop=check_stop
         )
-        with stop.interrupting() if stop else nullcontext():
-            model = build_model(cfg, self.num_classes)
-            self.notes = [] if saved else [load_pretrained(cfg, model)]
         self.notes += getattr(model.base, "notes", [])
         self.notes += schedule_notes(cfg, len(self.train_loader))
         self.work = measure_work(model, cfg.INPUT.SIZE_TEST)

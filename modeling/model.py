@@ -12,6 +12,7 @@ from modeling.backbones import build_backbone
 from modeling.branch import Branch
 from modeling.heads import HEADS
 from modeling.precision import PRECISIONS, autocast, full_precision
+from modeling.settings import branch_weights
 
 
 class ReIDModel(nn.Module):
@@ -83,10 +84,12 @@ def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
     """Builds a network with random weights, which depend on torch's seed only.
 
     Raises:
-        ConfigError: the network of MODEL.NAME or the head of MODEL.HEAD cannot be built.
+        ConfigError: the network of MODEL.NAME or the head of MODEL.HEAD cannot be built, or MODEL.BRANCH_WEIGHTS are not
+            for this head.
     """
     backbone = build_backbone(cfg)
     model: ReIDModel = HEADS.builder(cfg.MODEL.HEAD)(cfg, backbone, num_classes)
+    branch_weights(cfg, len(model.widths))
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     return model

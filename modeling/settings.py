@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from utils.errors import ConfigError
+
 
 def loss_problems(cfg: Any, for_training: bool) -> Iterator[str]:
     """Yields one line for each combination of the losses' settings that is not allowed.
@@ -36,3 +38,18 @@ def loss_problems(cfg: Any, for_training: bool) -> Iterator[str]:
         )
     if not any(model.BRANCH_WEIGHTS):
         yield f"MODEL.BRANCH_WEIGHTS: {list(model.BRANCH_WEIGHTS)} leaves no loss to train with"
+
+
+def branch_weights(cfg: Any, branches: int) -> list[float]:
+    """Lists the weight of each of a head's branches.
+
+    Raises:
+        ConfigError: MODEL.BRANCH_WEIGHTS has another number of them.
+    """
+    weights = list(cfg.MODEL.BRANCH_WEIGHTS)
+    if len(weights) not in (1, branches):
+        raise ConfigError(
+            f"MODEL.BRANCH_WEIGHTS: {weights} has {len(weights)} numbers; give one, or one for each of the {branches}"
+            f" branches of MODEL.HEAD {cfg.MODEL.HEAD}"
+        )
+    return weights * branches if len(weights) == 1 else weights

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 
 from modeling.branch import Branch
 from modeling.losses import ALSO_LOSSES, IDENTITY_LOSSES, METRIC_LOSSES
+from modeling.settings import branch_weights
 from utils.errors import ConfigError, TrainerError
 from utils.families import Builder
 
@@ -105,7 +106,7 @@ def build_criterion(cfg: CfgNode, num_classes: int, widths: Sequence[int]) -> Cr
     Raises:
         ConfigError: a loss cannot be built, or MODEL.BRANCH_WEIGHTS are not of this head.
     """
-    factors = _branch_weights(cfg, len(widths))
+    factors = branch_weights(cfg, len(widths))
     return Criterion(
         [
             Term(name, branch, weight * factors[branch], builder(cfg, num_classes, width))
@@ -134,14 +135,3 @@ def also_losses(cfg: CfgNode) -> list[tuple[str, float]]:
     names = [name for name in cfg.MODEL.ALSO_LOSSES if name]
     weights = [weight * cfg.MODEL.ALSO_LOSS_FACTOR for weight in cfg.MODEL.ALSO_LOSS_WEIGHTS]
     return list(zip(names, weights * len(names) if len(weights) == 1 else weights, strict=True))
-
-
-def _branch_weights(cfg: CfgNode, branches: int) -> list[float]:
-    """Lists the weight of each branch; ConfigError where MODEL.BRANCH_WEIGHTS has another number of them."""
-    weights = list(cfg.MODEL.BRANCH_WEIGHTS)
-    if len(weights) not in (1, branches):
-        raise ConfigError(
-            f"MODEL.BRANCH_WEIGHTS: {weights} has {len(weights)} numbers; give one, or one for each of the {branches}"
-            f" branches of MODEL.HEAD {cfg.MODEL.HEAD}"
-        )
-    return weights * branches if len(weights) == 1 else weights

@@ -18,7 +18,7 @@ from modeling.branch import Branch
 from modeling.heads.layers import BranchLayers
 from modeling.model import ReIDModel, build_model, is_of_classifier
 from modeling.pretrained import class_count, load_reid_weights
-from utils.errors import TrainerError
+from utils.errors import ConfigError, TrainerError
 
 HEAD = f"{__file__}:Joined"
 
@@ -164,6 +164,13 @@ def test_a_head_without_scores_is_told() -> None:
     ours.start_epoch(1)
     with pytest.raises(TrainerError, match="no branch of the head has class scores"):
         ours.train_batch(images(), torch.tensor([0, 0, 1, 1, 2, 2]), rate=0.1, last=True)
+
+
+def test_weights_for_another_number_of_branches_are_told_with_the_network() -> None:
+    with pytest.raises(
+        ConfigError, match=r"MODEL\.BRANCH_WEIGHTS: \[1\.0, 2\.0\] has 2 numbers; .*each of the 3 branches"
+    ):
+        build_model(config(BRANCH_WEIGHTS=(1.0, 2.0)), 3)
 
 
 def test_this_file_is_found_by_its_path() -> None:
