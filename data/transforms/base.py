@@ -12,7 +12,6 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 _BOX_ATTEMPTS = 100
@@ -88,8 +87,3 @@ def draw_box(rng: random.Random, size: Sequence[int], area: Sequence[float], asp
         if height < image_height and width < image_width:
             return rng.randint(0, image_height - height), rng.randint(0, image_width - width), height, width
     return 0, 0, 0, 0
-
-
-def rows_where(values: Sequence[float], wanted: float) -> Tensor:
-    """Finds the rows that have a value, as indices int64."""
-    return torch.tensor([row for row, value in enumerate(values) if value == wanted], dtype=torch.int64)

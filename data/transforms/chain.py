@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from data.transforms import colours
-from data.transforms.base import rows_where, to_device_of
+from data.transforms.base import to_device_of
 from data.transforms.geometry import Matrix, affine_matrix, warp
 
 # Images uint8 [n, 3, H, W], a value for each float32 [n], and the value of places outside the image.
@@ -57,6 +57,7 @@ OPERATIONS: Mapping[str, Operation] = {
     # Degrees, counter-clockwise.
     "rotate": _geometric(lambda value, height, width: affine_matrix((height, width), -value)),
 }
+_OPERATIONS = list(OPERATIONS.values())
 _NUMBERS = {name: number for number, name in enumerate(OPERATIONS)}
 
 
@@ -82,11 +83,11 @@ def _apply_step(images: Tensor, chosen: Tensor, values: Tensor, fill: int) -> Te
     """Applies one step: to each image the operation of its number."""
     numbers: Sequence[float] = chosen.tolist()
     result = images
-    for number, operation in enumerate(OPERATIONS.values()):
-        rows = rows_where(numbers, number)
+    for number in sorted({*numbers} - {NONE[0]}):
+        operation = _OPERATIONS[int(number)]
+        rows = torch.tensor([row for row, value in enumerate(numbers) if value == number], dtype=torch.int64)
         if len(rows) == len(numbers):
             return operation(images, values, fill)
-        if len(rows):
-            places = to_device_of(images, rows)
-            result = torch.index_copy(result, 0, places, operation(images[places], values[rows], fill))
+        places = to_device_of(images, rows)
+        result = torch.index_copy(result, 0, places, operation(images[places], values[rows], fill))
     return result
