@@ -43,7 +43,7 @@ MODEL.CHANNELS_LAST = True
 # Compile the network with torch.compile: minutes at the start for faster steps.
 MODEL.COMPILE = False
 # Under torchrun, take the statistics of batch normalisation over all processes, which makes results independent of
-# their number; False takes each process's own.
+# their number; False takes each process's own in a step, and rank 0's for evaluation and checkpoints.
 MODEL.SYNC_BN = True
 
 CHOICES: dict[str, tuple[object, ...]] = {

@@ -222,7 +222,9 @@ def test_the_parts_of_a_batch_are_the_batch_augmentation_too(softmax: bool) -> N
 
     whole, parts = batches(0, 1), [batches(rank, 2) for rank in (0, 1)]
     if softmax:
-        whole[-1].pop()  # the image by which two processes cannot share the epoch
+        left_out = whole[-1].pop().image  # by which two processes cannot share the epoch
+        others = [tuple(image for image in draw.batch if image != left_out) for draw in whole[-1]]
+        whole[-1] = [draw._replace(batch=batch) for draw, batch in zip(whole[-1], others, strict=True)]
     for batch, *shares in zip(whole, *parts, strict=True):
         assert len(shares[0]) == len(shares[1])
         assert sorted(batch) == sorted(shares[0] + shares[1])
