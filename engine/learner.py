@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from engine.distributed import ProcessGroup, synchronise_batch_norm
 from engine.steps.averaging import WeightAverage
+from engine.steps.graphs import GraphedModel, obstacle_to_graphs
 from engine.steps.optimizers import Accumulation, Optimizers
 from engine.steps.parallel import ShardedModel, trains_every_parameter
 from modeling.branch import first_scores
@@ -39,7 +40,17 @@ class Learner:
         self._backbone = [parameter for parameter in model.base.parameters() if parameter.requires_grad]
         self._frozen = False
         all_trained = trains_every_parameter(model, self.criterion.uses_scores)
-        self.sharded = ShardedModel(model, device, group, all_trained=all_trained)
+        self.notes: list[str] = []
+        self.sharded = ShardedModel(model, device, group, all_trained=all_trained, graphed=self._graphed())
+
+    def _graphed(self) -> GraphedModel | None:
+        """Makes the network that is replayed as CUDA graphs, where MODEL.CUDA_GRAPHS asks for that; else a note says why not."""
+        if not self.cfg.MODEL.CUDA_GRAPHS:
+            return None
+        if obstacle := obstacle_to_graphs(self.cfg, self.device, self.group):
+            self.notes.append(f"MODEL.CUDA_GRAPHS: not used, since {obstacle}")
+            return None
+        return GraphedModel(self.model)
 
     @property
     def eval_model(self) -> ReIDModel:

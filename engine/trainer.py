@@ -83,6 +83,7 @@ class Trainer:
         self.notes.append(self.work.line)
         self._timed = not group.is_first  # whether the time of a forward pass needs no measuring any more
         self.learner = Learner(cfg, model, device, group)
+        self.notes += self.learner.notes
         self.progress = Progress()
         self.means = RunningMeans(device)
         self.bar = ProgressBar()

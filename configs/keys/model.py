@@ -42,6 +42,9 @@ MODEL.PRECISION = "fp32"
 MODEL.CHANNELS_LAST = True
 # Compile the network with torch.compile: minutes at the start for faster steps.
 MODEL.COMPILE = False
+# On one GPU, replay the network's forward and backward pass as CUDA graphs, which small batches are faster with; not used,
+# with a line that says why, where that cannot be. Not tried on a GPU yet.
+MODEL.CUDA_GRAPHS = False
 # Under torchrun, take the statistics of batch normalisation over all processes, which makes results independent of
 # their number; False takes each process's own in a step, and rank 0's for evaluation and checkpoints.
 MODEL.SYNC_BN = True

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.distributed import ProcessGroup
+from engine.steps.graphs import GraphedModel
 from modeling.branch import Branch
 from modeling.model import ReIDModel
 
@@ -22,11 +23,20 @@ class ShardedModel:
         device: computes.
         group: the processes; in a group of one the model is used as it is.
         all_trained: whether every parameter gets a gradient in every step; else each step looks for those without.
+        graphed: computes in place of the model, in a group of one.
     """
 
-    def __init__(self, model: ReIDModel, device: torch.device, group: ProcessGroup, *, all_trained: bool) -> None:
+    def __init__(
+        self,
+        model: ReIDModel,
+        device: torch.device,
+        group: ProcessGroup,
+        *,
+        all_trained: bool,
+        graphed: GraphedModel | None = None,
+    ) -> None:
         self.model, self.device, self.group, self.all_trained = model, device, group, all_trained
-        self._wrapped: nn.Module = model
+        self._wrapped: nn.Module | GraphedModel = graphed or model
         self.wrap()
 
     def wrap(self) -> None:

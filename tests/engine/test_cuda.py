@@ -188,6 +188,19 @@ def test_a_compiled_network_learns_the_same_and_is_evaluated_as_it_is() -> None:
     torch.testing.assert_close(*features, rtol=1e-2, atol=1e-2)
 
 
+def test_a_network_replayed_as_graphs_learns_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    ours, other = learner(GPU, CUDA_GRAPHS=True), learner(GPU)
+    assert ours.notes == []
+    caplog.set_level("INFO")
+    assert train(ours) == pytest.approx(train(other), rel=1e-3)
+    images, pids = batch(7)
+    shorter = [one.train_batch(images[:8], pids[:8], rate=0.01, last=True)[0] for one in (ours, other)]
+    torch.testing.assert_close(*shorter, rtol=1e-2, atol=1e-2)
+    assert not [record for record in caplog.records if "CUDA_GRAPHS" in record.getMessage()]  # it was captured
+    for name, value in other.model.state_dict().items():
+        torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-2)
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_config(tmp_path_factory.mktemp("gpu"))
