@@ -1,6 +1,7 @@
 """Measures training on one GPU: images a second of the whole trainer on JPEG files, use of the GPU, and the roofline.
 
     python benchmarks/gpu_training.py                      # about three minutes on an H200
+    python benchmarks/gpu_training.py --graphs             # with MODEL.CUDA_GRAPHS
     python benchmarks/gpu_training.py --check              # the tests that need a GPU instead
     python benchmarks/gpu_training.py --device cpu --model resnet18 --size 32 16 --images 64 --batches 16 --steps 2
 
@@ -91,7 +92,8 @@ def configuration(options: argparse.Namespace, root: Path, batch: int, precision
     cfg = _C.clone()
     cfg.merge_from_list([
         "MODEL.NAME", options.model, "MODEL.PRETRAIN_CHOICE", "none", "MODEL.DEVICE", options.device,
-        "MODEL.PRECISION", precision, "MODEL.COMPILE", compiled, "DATASETS.NAMES", ("market1501",),
+        "MODEL.PRECISION", precision, "MODEL.COMPILE", compiled, "MODEL.CUDA_GRAPHS", options.graphs,
+        "DATASETS.NAMES", ("market1501",),
         "DATASETS.ROOT_DIR", str(root), "DATALOADER.NUM_WORKERS", options.workers, "SOLVER.IMS_PER_BATCH", batch,
         "SOLVER.MAX_EPOCHS", 3, "SOLVER.EVAL_PERIOD", 3, "SOLVER.CHECKPOINT_PERIOD", 3,
         "INPUT.SIZE_TRAIN", tuple(options.size), "INPUT.SIZE_TEST", tuple(options.size),
@@ -247,7 +249,7 @@ def measure(options: argparse.Namespace, root: Path, batch: int, precision: str,
     steps(resident)
     found = {
         "batch": batch,
-        "setting": f"{precision}{', compiled' if compiled else ''}",
+        "setting": f"{precision}{', compiled' if compiled else ''}{', graphs' if options.graphs and not compiled else ''}",
         "prepared": prepared,
         "first_epoch": speeds.found[1],
         "speed": statistics.mean(speeds.found[epoch] for epoch in (2, 3)),
@@ -346,6 +348,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=40, help="on the batch that stays on the GPU")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--limit", type=float, default=100, help="seconds a setting may take")
+    parser.add_argument(
+        "--graphs", action="store_true", help="with MODEL.CUDA_GRAPHS, where the network is not compiled"
+    )
     parser.add_argument("--one", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.check:
@@ -372,6 +377,7 @@ def main() -> int:
         )
         given = ["--device", options.device, "--model", options.model, "--images", str(options.images)]
         given += ["--size", *map(str, options.size), "--steps", str(options.steps), "--workers", str(options.workers)]
+        given += ["--graphs"] if options.graphs else []
         roof = in_own_process([*given, "--one", "", "0", "", ""], options.limit)
         results = []
         for precision, compiled in SETTINGS:
