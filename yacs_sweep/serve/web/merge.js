@@ -20,6 +20,7 @@
   let changed = new Set(), fresh = new Map();  // since the last merge
   const points = new Map(), placed = new Map();  // of a sweep with repeats: columns of changed points as {column: value}, and their ranks
   let timer = null, last = 0, took = 0;
+  let before = null;  // whether the sweep ran, and its number of trials, at the last event
   let loaded = performance.now(), loadTook = 0, loading = false, loadTimer = null;
 
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
@@ -197,7 +198,11 @@
         if (changed.size || fresh.size) schedule();
         if (changes.points) { keepPoints(changes.points); mergePoints(changes.points.trials.name); }
         const ended = !whole && (changes.trials || []).some((trial) => trial.state !== "running");
-        if (ended && loadTimer === null) {
+        // Whether the sweep runs, and how many trials it is to have, stand in the answer, too.
+        const aim = changes.state ? `${changes.state.running} ${changes.state.target}` : before;
+        const other = before !== null && aim !== before;
+        before = aim;
+        if ((ended || other) && loadTimer === null) {
           const wait = Math.max(500, loaded + Math.max(LOAD, SHARE * loadTook) - performance.now());
           loadTimer = setTimeout(() => { loadTimer = null; load(false).catch(() => {}); }, wait);
         }

@@ -17,14 +17,16 @@ from ...base.files import read_json
 from ...base.values import finite_number
 from ...base.wording import sentence
 from ...records import environment
+from ...records.alive import count_agents, launchers
 from ...records.control.order_file import OrderFile
+from ...records.control.orders import count_wanted
 from ...records.control.words import Given, orders_given
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
 from ...records.front import front_of_points, front_of_trials
 from ...records.launch_file import load_spec_of, read_launch
 from ...records.metrics import readable_metrics
-from ...records.points import Point, group_points, noun_of
-from ...records.progress import Tally, retried_trials
+from ...records.points import Point, group_points, noun_of, target_reached
+from ...records.progress import Progress, Tally, count_settled, retried_trials
 from ...records.standings import best_by, rank_points
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
@@ -88,6 +90,7 @@ class Sweep:
     notes: list[str] = field(default_factory=list)
     orders: list[Given] = field(default_factory=list)  # what users ordered while it ran
     folder: str = ""  # the sweep's folder on this machine; empty where there is none
+    alive: bool | None = None  # whether somebody works on it; None: not known here
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -103,6 +106,23 @@ class Sweep:
     def tally(self) -> Tally:
         """Trials by state, each point by its last trial."""
         return Tally.of(self.records)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the sweep is; its target is the number of trials so far where no launch says how many are to run."""
+        settled = count_settled(self.records, self.launch.get("retry") or ())
+        target = max(count_wanted(self.launch, [given.order for given in self.orders]), settled)
+        return Progress(settled, target, self.spec is not None and target_reached(self.spec, self.records))
+
+    @property
+    def left(self) -> int:
+        """The number of trials that run, or are still to be run."""
+        return max(self.progress.left, self.tally.counts.get("running", 0))
+
+    @property
+    def runs(self) -> bool:
+        """Whether somebody works on the trials that are left; where that is not known here, whether a trial runs."""
+        return bool(self.left and (self.tally.counts.get("running") if self.alive is None else self.alive))
 
     @property
     def retried(self) -> dict[str, TrialRecord]:
@@ -279,6 +299,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         environment=read_json(paths.dir / environment.FILE),
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         orders=orders_given(OrderFile(paths).read()),
+        alive=_alive(trials, paths),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
         notes=[*_elsewhere(trials, paths), *(_alike(trials, sweep.spec, paths) if sweep.spec else ())],
     )
@@ -321,6 +342,14 @@ def _alike(trials: Sequence[Trial], spec: SweepSpec, paths: SweepPaths) -> list[
     records, metric = [trial.record for trial in trials], spec.metric.name if spec.metric else None
     texts = (same_value_text(records, metric, paths), same_seeds_text(spec, records, paths))
     return [sentence(text) for text in texts if text]
+
+
+def _alive(trials: Sequence[Trial], paths: SweepPaths) -> bool | None:
+    """Looks whether a launcher or an agent works on the sweep; None where only another machine knows."""
+    if launchers(paths) or count_agents(paths):
+        return True
+    running = [trial.record for trial in trials if trial.record.state == "running"]
+    return False if all(os.path.isfile(paths.trial(record.name).record) for record in running) else None
 
 
 def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...base.command_line import COMMAND
 from ...base.errors import SweepError
 from ...records.folder import TrialRecord
+from ...spec.budget.lifting import without_reached
 from ...trainers.choose import DEFAULT_TRAINER, choose_profile
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
@@ -32,6 +33,17 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
     if best is not None and (line := train_again(sweep, best, trainer_of(sweep))):
         found.append((f"The best trial ({best.name}) as it was run, in a new folder", line))
     return found
+
+
+def resume_command(sweep: Sweep) -> str | None:
+    """Writes the command that resumes a sweep that has ended early; None without its folder."""
+    if not sweep.launch or not sweep.folder:
+        return None
+    if sweep.launch.get("trainer") == FUNCTION:
+        return f"from yacs_sweep import Sweep\nSweep.open({sweep.id!r}).run(count={sweep.progress.left})"
+    of_file = sweep.spec.budget if sweep.spec is not None else None
+    words = without_reached([str(word) for word in sweep.launch.get("words") or ()], [of_file])
+    return _anywhere(sweep, ["--sweep_id", sweep.id, *words])
 
 
 def _anywhere(sweep: Sweep, words: Sequence[str]) -> str:

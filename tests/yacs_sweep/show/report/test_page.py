@@ -6,18 +6,21 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.report_sweeps import HOSTILE, in_memory, odd_sweeps, trial
+from tests.report_sweeps import HOSTILE, in_memory, odd_sweeps, trial, write_sweep
 from yacs_sweep.records.environment import DEFAULTS
-from yacs_sweep.show.report.data import Sweep
+from yacs_sweep.records.launch_file import LaunchFile
+from yacs_sweep.show.report.data import Sweep, read_local
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.blob import packed
 from yacs_sweep.show.report.page.html import SCRIPTS, page
+from yacs_sweep.show.report.page.top import header
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
@@ -144,3 +147,20 @@ def test_a_page_sorts_its_trials_a_few_times_however_many_they_are(monkeypatch: 
         asked.clear()
         page(Findings.of(in_memory([trial(n, {"a": n, "b": n % 3}, float(n)) for n in range(size)])), "now")
         assert len(asked) < 20, size
+
+
+def test_the_first_screen_of_a_sweep_that_is_not_done_says_how_many_are_to_go(tmp_path: Path) -> None:
+    paths = write_sweep(tmp_path, "abcd1234", 12, 20)
+    done = read_local(paths)
+    first = header(Findings.of(done))
+    assert "ended early" not in first and "to start" not in first and "several seeds" in first
+    replace(LaunchFile.load(paths), target=17).save(paths)
+    cut = read_local(paths)
+    finished = sum(trial.record.state == "finished" for trial in cut.trials)
+    first = header(Findings.of(cut))
+    assert f"{finished} of 17, ended early" in first and "5 to start" in first
+    assert "The sweep ended early, 5 trials to go. Resume it:" in first and "<span>--sweep_id</span>" in first
+    assert "several seeds" not in first[first.index("What to do next") :]
+    first = header(Findings.of(replace(cut, alive=True)))
+    assert f"{finished} of 17, running" in first and "took so far" in first
+    assert "Wait for the rest: 5 trials to go." in first and "--train-best" not in first

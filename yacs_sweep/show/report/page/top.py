@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from ....base.wording import counted
 from ....records.environment import read_defaults
 from ....records.folder import TrialRecord
 from ....records.progress import savings
@@ -13,7 +14,7 @@ from ...lines import duration_text
 from ..data import Sweep
 from ..findings import Findings, busy, described, span
 from ..importance import leading
-from ..repeat import commands
+from ..repeat import commands, resume_command
 from .pieces import breakable, command, numbers, table, value, without_long
 from .sections import aims_text
 from .trials import parameter
@@ -108,17 +109,19 @@ def _mattered(findings: Findings) -> list[str]:
 
 def _next(findings: Findings) -> str:
     """Says what to do next, with the command for it."""
-    sweep = findings.sweep
-    running = sum(record.state == "running" for record in findings.whole.records)
+    sweep, whole = findings.sweep, findings.whole
+    running = whole.tally.counts.get("running", 0)
+    if sweep.best is None and any(record.state in ("failed", "lost") for record in whole.records):
+        return '<p>No trial finished with a value: <a href="#failures">see why they failed</a>.</p>'
+    if whole.left and not whole.runs and (line := resume_command(whole)):
+        return f"<p>The sweep ended early, {counted(whole.left, 'trial')} to go. Resume it:</p>{command(line)}"
     if sweep.best is None:
-        failed = any(record.state in ("failed", "lost") for record in findings.whole.records)
-        if failed:
-            return '<p>No trial finished with a value: <a href="#failures">see why they failed</a>.</p>'
         return f"<p>{running} running: write the report again when some have finished.</p>" if running else ""
-    found = commands(findings.whole)
+    if whole.runs:
+        return f"<p>Wait for the rest: {counted(whole.left, 'trial')} to go. What is best may change.</p>"
+    found = commands(whole)
     what, line = next((each for each in found if "several seeds" in each[0]), found[0] if found else ("", ""))
-    still = f"<p>{running} still running: what is best may change.</p>" if running else ""
-    return still + (f"<p>{escape(what)}:</p>{command(line)}" if line else "")
+    return f"<p>{escape(what)}:</p>{command(line)}" if line else ""
 
 
 def _subtitle(sweep: Sweep) -> str:
@@ -134,10 +137,15 @@ def _tiles(findings: Findings) -> str:
     """Formats the figures at the page's top."""
     sweep = findings.sweep
     best = sweep.best
-    tally = findings.whole.tally
+    tally, whole = findings.whole.tally, findings.whole
     others = ", ".join(f"{number} {name}" for name, number in tally.counts.items() if name != "finished")
-    others = (others + tally.again_text).strip()
-    finished = f"{tally.counts.get('finished', 0)} of {sum(tally.counts.values())}"
+    to_start = whole.left - tally.counts.get("running", 0)
+    others = ", ".join(
+        part for part in ((others + tally.again_text).strip(), to_start and f"{to_start} to start") if part
+    )
+    finished = f"{tally.counts.get('finished', 0)} of {max(whole.progress.target, sum(tally.counts.values()))}"
+    if whole.left:
+        finished += ", running" if whole.runs else ", ended early"
     none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
     took, spent = span(findings.whole), busy(findings.whole)
     tiles = [
@@ -147,7 +155,11 @@ def _tiles(findings: Findings) -> str:
             escape(_and_equals(sweep, best)) if best else none,
         ),
         ("trials finished", finished, escape(others)),
-        ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
+        (
+            "took so far" if whole.runs else "took",
+            escape(duration_text(took)) or "–",
+            f"{escape(duration_text(spent))} of trials" if spent else "",
+        ),
     ]
     if saved := savings(findings.whole.records):
         share = f"{saved.percent:.0f} %"
