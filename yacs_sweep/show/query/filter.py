@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ...base.errors import ConfigError
+from ...records.folder import STATES
 from ...spec.conditions import ExpressionError
 from ...spec.constraints import NAMES, Constraint
 
@@ -128,4 +129,9 @@ def misspelt(name: str, text: str, known: Iterable[str]) -> str:
             return f"; write `{whole}`, between backquotes"
     if re.search(rf"(==|!=|\bin\b[^)\]]*)\s*{re.escape(name)}\b", text):
         return f'; a text stands in quotes: "{name}"'
+    if name.lower() in STATES:
+        return f"; write state == '{name.lower()}'"
+    part = re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", re.IGNORECASE)
+    if longer := sorted(filter(part.search, names), key=len):  # `mAP` of `val/mAP`, `lr` of `base_lr`
+        return f"; did you mean {longer[0]}?"
     return did_you_mean(name, names)

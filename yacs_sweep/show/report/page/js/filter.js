@@ -16,6 +16,7 @@
   ];
   const WORDS = { true: true, false: false, null: null, none: null };
   const KEYWORDS = new Set(["and", "or", "not", "in", "if", "else", "for", "lambda", "is", "await", "async", "yield", "from", "import", "as", "with", "while", "def", "class", "return"]);
+  const STATES = ["running", "finished", "stopped", "paused", "failed", "killed", "lost"];
   const SHOWN = 24, MOST = 2000, DEEPEST = 200;
 
   class Mistake extends Error {}  // what cannot be read
@@ -264,10 +265,14 @@
   };
 
   // -- names
+  const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   function near(name, known) {
     const low = name.toLowerCase();
     const exact = known.find((other) => other.toLowerCase() === low);
     if (exact) return exact;
+    const part = new RegExp(`(?<![\\p{L}\\p{N}])${escaped(low)}(?![\\p{L}\\p{N}])`, "u");
+    const longer = known.filter((other) => part.test(other.toLowerCase())).sort((a, b) => a.length - b.length);
+    if (longer.length) return longer[0];
     const scored = known.map((other) => [distance(low, other.toLowerCase()), other]).sort((a, b) => a[0] - b[0])[0];
     return scored && scored[0] <= Math.max(1, Math.floor(name.length / 3)) ? scored[1] : null;
   }
@@ -283,8 +288,8 @@
   function misspelt(name, text, known) {
     const whole = known.find((other) => other.split(/[^\p{L}\p{N}_]+/u).includes(name) && text.includes(other) && !text.includes(`\`${other}\``));
     if (whole) return `; write \`${whole}\`, between backquotes`;
-    const plain = name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    if (new RegExp(`(==|!=|\\bin\\b[^)\\]]*)\\s*${plain}(?![\\p{L}\\p{N}_])`, "u").test(text)) return `; a text stands in quotes: "${name}"`;
+    if (new RegExp(`(==|!=|\\bin\\b[^)\\]]*)\\s*${escaped(name)}(?![\\p{L}\\p{N}_])`, "u").test(text)) return `; a text stands in quotes: "${name}"`;
+    if (STATES.includes(name.toLowerCase())) return `; write state == '${name.toLowerCase()}'`;
     const close = near(name, known);
     return close ? `; did you mean ${close}?` : "";
   }

@@ -79,7 +79,7 @@
   const field_ = element("input", { id: "where", type: "search", autocomplete: "off", spellcheck: "false", autocapitalize: "off", "aria-describedby": "where-wrong where-shown" });
   const wrong = element("p", { id: "where-wrong", class: "wrong", role: "alert" });
   const count = element("p", { id: "where-shown", class: "lead", role: "status" });
-  const clear = element("button", { type: "button", onclick: () => { field_.value = ""; store.set({ where: "", brush: {} }); field_.focus(); } }, "Clear");
+  const clear = element("button", { type: "button", onclick: () => { field_.value = ""; apply(); store.set({ brush: {} }); field_.focus(); } }, "Clear");
   const compare = element("button", { type: "button", hidden: true, onclick: () => store.set({ compare: store.view.chosen, trial: null }) });
   const chooser = element("fieldset", { class: "choose" });
   const menu = element("details", { class: "menu" }, element("summary", {}, "Columns"), chooser);
@@ -97,9 +97,23 @@
   function apply() {
     clearTimeout(timer);
     const text = field_.value.trim(), error = report.filter.error(text);
-    wrong.textContent = error;
-    field_.toggleAttribute("aria-invalid", Boolean(error));
+    tell(error);
     if (!error) store.set({ where: text });
+  }
+  // Says what is wrong with the expression in the field; while that is so, the rows are those of the last one that could be read.
+  function tell(error) {
+    wrong.textContent = error;
+    if (error) field_.setAttribute("aria-invalid", "true");
+    else field_.removeAttribute("aria-invalid");
+    counts();
+  }
+  function counts() {
+    const all = store.count, some = store.visible.length, { where, brush } = store.view;
+    const filtered = some < all || where || Object.keys(brush).length;
+    const still = !wrong.textContent || where === field_.value.trim() ? "" : where ? `, still by the filter ${where}` : ", not filtered";
+    count.textContent = `${filtered ? `${some.toLocaleString("en")} of ${counted(all, noun())}` : counted(all, noun())}${still}.`;
+    count.classList.toggle("stale", Boolean(still));
+    clear.hidden = !filtered && !field_.value;
   }
 
   // -- order
@@ -148,10 +162,7 @@
       return element("tr", { class: (ranked ? store.field(row, "rank") === 1 : name === best) ? "best" : false, "data-trial": name }, element("td", { class: "tick" }, tick), ...cells);
     }));
     back();
-    const all = store.count, some = visible.length;
-    const filtered = some < all || store.view.where || Object.keys(store.view.brush).length;
-    count.textContent = filtered ? `${some.toLocaleString("en")} of ${counted(all, noun())}.` : `${counted(all, noun())}.`;
-    clear.hidden = !filtered && !field_.value;
+    counts();
     turn(now, pages);
   }
   // Rows are made anew when trials change: what had the focus has it again.
@@ -239,7 +250,7 @@
     const ticked = /^[\p{L}_][\p{L}\p{N}_.]*(?:\/[\p{L}_][\p{L}\p{N}_.]*)*$/u.test(name || "") ? name : `\`${name}\``;
     return list.length > 1 ? `${ticked} ${goal === "maximize" ? ">" : "<"} ${Number(list[Math.floor(list.length / 2)].toPrecision(2))} and state == 'finished'` : "state == 'finished'";
   }
-  const given = () => { if (document.activeElement !== field_) field_.value = store.view.where; wrong.textContent = report.filter.error(store.view.where); };
+  const given = () => { if (document.activeElement !== field_) field_.value = store.view.where; tell(report.filter.error(field_.value.trim())); };
   report.whenReady(() => {
     if (!store.count) return;
     table.querySelector("caption").textContent = `${noun() === "point" ? "Points" : "Trials"} of the sweep ${store.sweep.name || store.sweep.id}`;
