@@ -48,6 +48,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["sgd", "=adam()", "<b>rmsprop"]
     trials = [trial(n, {"lr": 10.0 ** -(n % 5), "opt": names[n % 3]}, float(n)) for n in range(60)]
     trials[3].record.state, trials[3].record.value = "failed", None
+    for number in (1, 2):
+        trials[number].record.state = "stopped"
     return written(tmp_path_factory.mktemp("page"), trials)
 
 
@@ -109,7 +111,12 @@ def test_filter_order_columns_and_pages(chromium: Page, file: Path) -> None:
     ):
         type_filter(chromium, text)
         assert told in chromium.run(wrong) and len(shown(chromium)) == 12
-        assert chromium.run("return document.getElementById('where').hasAttribute('aria-invalid')")
+        assert chromium.run("return document.getElementById('where').getAttribute('aria-invalid')") == "true"
+        # The rows are still those of the filter before, and the count says so.
+        assert chromium.run(says) == "12 of 60 trials, still by the filter val/mAP > 30 and lr <= 1e-3."
+    chromium.run("document.querySelector('#table .filter button').click()")
+    assert not chromium.run("return document.getElementById('where').hasAttribute('aria-invalid')")
+    assert chromium.run(says) == "60 trials." and chromium.run(wrong) == ""
     type_filter(chromium, "")
     assert chromium.run(says) == "60 trials." and chromium.run(wrong) == ""
     # Order by head: the best first, then the other way, then as before; with Shift by several.
@@ -133,7 +140,8 @@ def test_filter_order_columns_and_pages(chromium: Page, file: Path) -> None:
     assert shown(chromium)[0] == "trial-0044" and "page=2" in chromium.run("return location.hash")
     assert chromium.run("return document.activeElement.dataset.to") == "next page"
     chromium.run("document.querySelector('[data-to=\"last page\"]').click()")
-    assert shown(chromium)[-1] == "trial-0003"  # the failed one comes last
+    # Stopped ones by value, as in the terminal and the Markdown report; the failed one comes last.
+    assert shown(chromium)[-4:] == ["trial-0000", "trial-0002", "trial-0001", "trial-0003"]
     # Columns: one more, one less.
     chromium.run("document.querySelector('.menu summary').click()")
     chromium.until("return document.querySelector('.choose label') !== null")

@@ -94,7 +94,11 @@
   }
   function sorted(rows) {
     const by = view.sort.filter(([key]) => lists.has(key)).map(([key, direction]) => [lists.get(key), direction === "-" ? -1 : 1]);
-    if (!by.length && byKey.get("rank")?.of === "trial") by.push([lists.get("rank"), 1]);  // best first
+    // What is equal stands best first, as everywhere (records.folder.rank): ranked ones, others with a value, the rest by number.
+    for (const [name, sign] of [["rank", 1], ["value", blob.sweep.goal === "maximize" ? -1 : 1], ["number", 1]]) {
+      const column = columns.find((each) => each.of === "trial" && each.name === name);
+      if (column) by.push([lists.get(column.key), sign]);
+    }
     return [...rows].sort((a, b) => {
       for (const [list, sign] of by) {
         const order = compared(list[a], list[b], sign);
