@@ -203,6 +203,12 @@ def test_trials_stand_side_by_side(chromium: Page, base: Path, tmp_path: Path) -
     chromium.until("return document.querySelectorAll('#view .scroll[data-over][tabindex]').length > 1")
     assert faults(chromium) == []
     chromium.run("report.store.set({trial: null})")
+    # Values of different epochs stand with their epochs, and are compared at the last common one.
+    short = "{'trial-0006': {'train/loss': {x: [1, 2, 3], y: [8, 7, 4]}}}"
+    chromium.run(f"report.store.merge({{curves: {short}}})")
+    metrics = tables(chromium)["Last values, and the difference to the first; the best in bold"]
+    assert ["train/loss", "4 epoch 5", "4 epoch 3", "4 epoch 5"] in metrics
+    assert ["train/loss at epoch 3", "6", "4 −2", "6"] in metrics
     # On paper it stands alone, and the pictures of the table's page are not lost by it.
     chromium.run("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
     assert "3 trials side by side" in chromium.run(TEXT)

@@ -15,18 +15,37 @@
       return [word, known.some((other) => (long ? !other.includes(own) : other[at] !== own))];
     }));
   }
-  function table(trials, caption, names, value, { numbers = false, goals = {}, differences = false } = {}) {
+  // Where on their curves some values stand, and the last place that all curves have; null where the values stand at one place.
+  function apart(curves, values) {
+    const same = (one, other) => typeof one === "number" && typeof other === "number" && Math.abs(one - other) <= 1e-4 * Math.abs(other);  // curves are rounded
+    const at = curves.map((curve, place) => { const found = curve ? curve.y.findLastIndex((y) => same(y, values[place])) : -1; return found < 0 ? null : curve.x[found]; });
+    if (new Set(at.filter((x) => x !== null)).size < 2) return null;
+    const common = curves.filter(Boolean).map((curve) => new Set(curve.x)).reduce((all, own) => new Set([...all].filter((x) => own.has(x))));
+    return { at, common: common.size ? Math.max(...common) : null };
+  }
+  // The rows of a table of metrics. Values of different epochs are not compared: those at the last common one are, in a row of their own.
+  function metricRows(trials, measured, names) {
+    const found = new Map();
+    for (const name of names) {
+      const values = trials.map((trial) => measured.get(trial)[name] ?? null), curves = trials.map((trial) => trial.curves()[name] || null);
+      const ends = apart(curves, values), { axis } = store.sweep;
+      found.set(name, { name, values, at: ends && ends.at.map((x) => (x === null ? "" : `${axis} ${short(x)}`)) });
+      if (ends && ends.common !== null) found.set(`${name} at ${axis} ${short(ends.common)}`, { name, values: curves.map((curve) => (curve ? curve.y[curve.x.lastIndexOf(ends.common)] : null)), at: null });
+    }
+    return found;
+  }
+  function table(trials, caption, names, value, { numbers = false, goals = {}, differences = false, at = () => null } = {}) {
     const heads = ["", ...trials.map((trial) => report.trialLink(trial.name))];
     const rows = names.map((name) => {
-      const values = trials.map((trial) => value(trial, name)), first = values[0];
+      const values = trials.map((trial) => value(trial, name)), first = values[0], places = at(name);
       const finite = values.filter((each) => typeof each === "number" && Number.isFinite(each));
-      const goal = goals[name], top = goal && finite.length > 1 ? (goal === "maximize" ? Math.max(...finite) : Math.min(...finite)) : null;
+      const goal = places ? null : goals[name], top = goal && finite.length > 1 ? (goal === "maximize" ? Math.max(...finite) : Math.min(...finite)) : null;
       return [name, ...values.map((each, place) => {
-        const less = numbers && place > 0 && typeof each === "number" && typeof first === "number" ? each - first : null;
+        const less = numbers && !places && place > 0 && typeof each === "number" && typeof first === "number" ? each - first : null;
         const differs = differences && place > 0 && !report.isSame(each, first);
         return make("td", { class: [numbers ? "num" : "", differs ? "differs" : ""].join(" ").trim() || null },
           differs && make("span", { "aria-hidden": "true" }, "≠ "), top !== null && each === top ? make("b", {}, short(each)) : short(each),
-          less !== null && less !== 0 && make("small", {}, ` ${less > 0 ? "+" : "−"}${short(Math.abs(less), 3)}`), differs && make("span", { class: "unseen" }, ", differs from the first"));
+          places && each !== null && make("small", {}, ` ${places[place]}`), less !== null && less !== 0 && make("small", {}, ` ${less > 0 ? "+" : "−"}${short(Math.abs(less), 3)}`), differs && make("span", { class: "unseen" }, ", differs from the first"));
       })];
     });
     return report.grid(caption, heads, rows, { class: "beside" });
@@ -59,7 +78,8 @@
     const of = new Map(trials.map((trial, at) => [trial, params[at]])), measured = new Map(trials.map((trial) => [trial, trial.metrics()]));
     const differ = every.filter((name) => params.some((given) => !report.isSame(given[name], params[0][name]))), same = every.filter((name) => !differ.includes(name));
     const goals = Object.fromEntries((store.sweep.metrics || []).flatMap(({ name, goal }) => [[name, goal], [`best ${name}`, goal]]));
-    const metrics = [...new Set([...measured.values()].flatMap(Object.keys))];
+    const metrics = metricRows(trials, measured, [...new Set([...measured.values()].flatMap(Object.keys))]);
+    for (const [label, { name }] of metrics) if (goals[name]) goals[label] = goals[name];
     const param = (trial, name) => of.get(trial)[name];
     const run = [["state", "state"], ["reason", "reason"], ["time", "duration"], ["started", "started"], ["machine", "host"], ["GPU", "gpus"], [store.sweep.repeat || "seed", "seed"], ["attempts", "attempts"], ["continues", "parent"]]
       .filter(([, key]) => trials.some((trial) => trial.field(key) !== null));
@@ -70,7 +90,7 @@
       make("section", {}, make("h2", {}, "Parameters"),
         differ.length ? table(trials, `${differ.length} of ${every.length} differ`, differ, param, { differences: true }) : make("p", { class: "lead" }, "No parameter differs."),
         ...(same.length ? [make("details", { "data-key": "same" }, make("summary", {}, `${same.length} with the same value`), table(trials.slice(0, 1), "The same in all", same, param))] : [])),
-      ...(metrics.length ? [make("section", {}, make("h2", {}, "Metrics"), table(trials, "Last values, and the difference to the first; the best in bold", metrics, (trial, name) => measured.get(trial)[name] ?? null, { numbers: true, goals }))] : []),
+      ...(metrics.size ? [make("section", {}, make("h2", {}, "Metrics"), table(trials, "Last values, and the difference to the first; the best in bold", [...metrics.keys()], (trial, label) => metrics.get(label).values[trials.indexOf(trial)], { numbers: true, goals, at: (label) => metrics.get(label).at }))] : []),
       make("section", {}, make("h2", {}, "Curves"), report.curvesOf(trials.map((trial) => [trial.name, trial.curves(), trial.field("duration")]))),
       make("section", {}, make("h2", {}, "How they ran"), table(trials, "State, time and machine", run.map(([name]) => name), (trial, name) => { const value = trial.field(keys[name]); return value === null ? null : keys[name] === "duration" ? report.format.duration(value) : keys[name] === "started" ? report.moment(value) : value; })),
       ...(marked.some((list) => list.length) ? [make("section", {}, make("h2", {}, "Commands"), make("p", { class: "lead" }, changed ? "Words that differ are marked." : "No word differs."), ...trials.map((trial, at) => make("div", {}, make("h3", {}, trial.name),
