@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from ...show.prefer import EXAMPLE, Preference, choose
 from ...spec.parameter import nest_values
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
+from ...trainers.epochs import EPOCHS, Word, fixed_epochs_text, searched_keys, words_beside, words_told_apart
 from ...trainers.function import FUNCTION
 from ...trainers.own_command import CommandProfile
 from ...trainers.profile import TrainerProfile
-from ...trainers.reproduce import common_words
-from ...trainers.styles import parse_literal
 from ..options.table import Options
 from .elsewhere import elsewhere_source
 from .resume import known_sweep, trials_everywhere
@@ -39,7 +38,7 @@ from .source import Source, describe_launch
 from .trainer import Trainer, choose_trainer
 
 SEEDS = 3  # unless --seeds says otherwise
-EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
+SEED = "seed"  # the alias of a trainer profile that is known here by its meaning
 
 
 def best_source(options: Options, problems: Problems) -> Source:
@@ -209,34 +208,11 @@ def _small_sweep(spec: SweepSpec, parameters: Mapping[str, Any], base: Path) -> 
     return replace(spec, warnings=())  # they are about what nobody has written
 
 
-@dataclass(frozen=True)
-class Word:
-    """Words of a trial's command that belong together, and the key they set, if any."""
-
-    words: tuple[str, ...]
-    key: str = ""
-    value: Any = None
-
-
 def _words(options: Options, found: Source, trainer: Trainer, best: TrialRecord) -> tuple[list[Word], list[Word]]:
     """Returns what the best trial got beside its parameters, and what this command line's words set on top."""
     launched = list(found.launch.trailing) if found.launch is not None else []
-    common = common_words(best, trainer.overrides)
-    given = list(options.trailing)
-    return _told_apart(trainer, launched if common is None else common), _told_apart(trainer, given)
-
-
-def _told_apart(trainer: Trainer, words: Sequence[str]) -> list[Word]:
-    """Tells words apart by the key they set, as the trainer's override style writes them."""
-    overrides = trainer.overrides
-    if trainer.profile.takes_pairs:
-        values = overrides.parse_trailing(words)[1]
-        return [Word(tuple(overrides.arguments({key: value})), key, value) for key, value in values.items()]
-    found = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        found.append(Word((word,), name.lstrip("-+"), parse_literal(value)) if equals else Word((word,)))
-    return found
+    given = words_told_apart(trainer.overrides, list(options.trailing))
+    return words_beside(best, trainer.overrides, launched), given
 
 
 def _configuration(
@@ -252,9 +228,7 @@ def _configuration(
     overrides, aliases = trainer.overrides, trainer.profile.aliases
     seed, epochs = trainer.profile.seed_key, aliases.get(EPOCHS)
     repeated = overrides.key_for(spec.repeats.name) if spec.repeats else None
-    searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
-    if spec.scheduler is not None and spec.scheduler.own_space is not None:
-        searched = {overrides.key_for(name) for name in best.params}
+    searched = searched_keys(best, spec, overrides)
     notes: tuple[str, ...] = ()
     set_here = {word.key for word in given}
 
@@ -266,7 +240,7 @@ def _configuration(
             notes += (f"{name}: as in the configuration, not {value} as in one trial of the point",)
             return False
         if key == epochs and key not in searched:
-            notes += (f"{name}: as in the configuration, not {value} as in the search ({key} N sets another)",)
+            notes += (fixed_epochs_text(name, key, value),)
             return False
         if key == epochs:
             notes += (f"{name}: {value} was searched, and is kept ({key} N sets another)",)

@@ -13,8 +13,10 @@ from ...base.errors import SweepError
 from ...records.folder import TrialRecord
 from ...spec.budget.lifting import without_reached
 from ...trainers.choose import DEFAULT_TRAINER, choose_profile
+from ...trainers.epochs import fixed_epochs
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
+from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, has_own_command, program_seed
 from ...trainers.profile import TrainerProfile
 from ...trainers.reproduce import repeat_trial
@@ -29,10 +31,23 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
         found.append(_in_python(sweep) if sweep.launch.get("trainer") == FUNCTION else _again(sweep))
     if best is not None and trains_best(sweep):
         words = ["--train-best", sweep.id, "--seeds", "3"]
-        found.append(("The best configuration with several seeds", _anywhere(sweep, words)))
+        what = "The best configuration with several seeds"
+        length = _other_length(sweep, best)
+        found.append((f"{what}; {length}" if length else what, _anywhere(sweep, words)))
     if best is not None and (line := train_again(sweep, best, trainer_of(sweep))):
         found.append((f"The best trial ({best.name}) as it was run, in a new folder", line))
     return found
+
+
+def _other_length(sweep: Sweep, best: TrialRecord) -> str:
+    """Says that `--train-best` trains the best longer or shorter than the search has; empty where it does not."""
+    profile, spec = trainer_of(sweep), sweep.spec
+    if profile is None or spec is None:
+        return ""
+    with contextlib.suppress(SweepError):
+        launched = [str(word) for word in sweep.launch.get("trailing") or ()]
+        return fixed_epochs(best, spec, Overrides(profile), launched)
+    return ""
 
 
 def resume_command(sweep: Sweep) -> str | None:

@@ -16,6 +16,9 @@ import pytest
 
 from tests.sweeping import GRID, TOY, Ran, start, sweep, write_sweep
 from yacs_sweep.launch.plan.train_best import _small_sweep
+from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.show.report.data import read_local
+from yacs_sweep.show.report.repeat import commands as report_commands
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 QUIET = ("--wandb-mode", "disabled", "--controller", "local")
@@ -53,6 +56,14 @@ def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tm
     ran = sweep(tmp_path, "--train-best", name, "--seeds", "4", config=None, trainer=None)
     assert ran.code == 0, ran.out + ran.err
     assert "SOLVER.MAX_EPOCHS: as in the configuration, not 1 as in the search" in ran.out
+    # The report says the same beside its command.
+    said = [
+        what
+        for what, line in report_commands(read_local(SweepPaths(tmp_path / "log/sweep", name)))
+        if "--train-best" in line
+    ]
+    assert said[0].startswith("The best configuration with several seeds; SOLVER.MAX_EPOCHS: as in")
+    assert said[0].split("; ", 1)[1] in ran.out
     environment = json.loads((tmp_path / "log/sweep/sweep" / name / "environment.json").read_text())
     assert environment["packages"]["optuna"] and environment["Python"].startswith("3.")
     content = seeds(tmp_path, f"{name}-best")
