@@ -180,10 +180,15 @@ def _ranked_lists(dataset: ReIDDataset, retrieval: Retrieval, ranking: Ranking, 
     chosen = retrieval.queries[places].tolist()
     best = retrieval.nearest(set(chosen), TOP)
     samples = dataset.query + dataset.gallery
+
+    def listed(number: int) -> ListedImage:
+        path, pid, camid = samples[number]
+        return ListedImage(path, pid, dataset.name_pid(pid), dataset.name_camera(camid))
+
     return [
         RankedList(
-            ListedImage(*samples[query]),
-            [ListedImage(*samples[image]) for image in best[query].tolist()],
+            listed(query),
+            [listed(image) for image in best[query].tolist()],
             float(ranking.average_precision[place]),
         )
         for place, query in zip(places, chosen, strict=True)

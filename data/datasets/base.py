@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,9 @@ class ReIDDataset:
     `gallery_tracks` has the number of each gallery image's track; empty where tracks are unknown or not needed.
     `tested` is the name of the set that query and gallery come from, where `name` joins several names. `distractors`
     are identities that stand for nobody in particular. `notes` are lines for the log: what was read, and left out.
-    `train_sets` has the number of training images of each set, where several are joined.
+    `train_sets` has the number of training images of each set, where several are joined. `pid_names` and `camera_names`
+    are the set's own names of the identities and cameras of query and gallery, by number, where they differ from the
+    identity's number and the camera's counted from 1.
     """
 
     name: str
@@ -90,6 +92,16 @@ class ReIDDataset:
     distractors: frozenset[int] = frozenset()
     notes: tuple[str, ...] = field(default=(), compare=False)
     train_sets: tuple[int, ...] = ()
+    pid_names: Mapping[int, str] = field(default_factory=dict, compare=False)
+    camera_names: Mapping[int, str] = field(default_factory=dict, compare=False)
+
+    def name_pid(self, pid: int) -> str:
+        """Names an identity of query and gallery as the data set does."""
+        return self.pid_names.get(pid, str(pid))
+
+    def name_camera(self, camid: int) -> str:
+        """Names a camera of query and gallery as the data set does; empty where it knows no cameras."""
+        return self.camera_names.get(camid, str(camid + 1))
 
     @property
     def num_train_pids(self) -> int:

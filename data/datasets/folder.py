@@ -60,13 +60,17 @@ def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSpl
         ((layout.train, "0", wanted.train), (layout.query, "0", wanted.test), (layout.gallery, "1", wanted.test))
     )  # fmt: skip
     tested = [*query, *gallery]
-    pids, camids = _numbers(found.pid for found in tested), _numbers(found.camid for found in tested)
-    train_pids, train_camids = _numbers(found.pid for found in train), _numbers(found.camid for found in train)
+    pids, pid_names = _numbers(found.pid for found in tested)
+    camids, camera_names = _numbers(found.camid for found in tested)
+    train_pids, _ = _numbers(found.pid for found in train)
+    train_camids, _ = _numbers(found.camid for found in train)
     dataset = ReIDDataset(
         name=name,
         train=relabel(_samples(train, train_pids, train_camids)),
         query=_samples(query, pids, camids),
         gallery=_samples(gallery, pids, camids),
+        pid_names=pid_names,
+        camera_names=camera_names if "camid" in pattern.groupindex else dict.fromkeys(camera_names, ""),
     )
     for split, found in (("train", train), ("query", query), ("gallery", gallery)):
         if found and not getattr(dataset, split):
@@ -100,16 +104,16 @@ def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str,
     ]
 
 
-def _numbers(words: Iterable[str]) -> dict[str, int]:
-    """Maps words to numbers: whole numbers to themselves, else all words to their place in sorted order."""
+def _numbers(words: Iterable[str]) -> tuple[dict[str, int], dict[int, str]]:
+    """Maps words to numbers, whole numbers to themselves, else all words to their place in sorted order; and back."""
     distinct = sorted(set(words))
     try:
         numbers = {word: whole_number(word) for word in distinct}
     except ValueError:
         numbers = {}
     if min(numbers.values(), default=_JUNK - 1) >= _JUNK:
-        return numbers
-    return {word: number for number, word in enumerate(distinct)}
+        return numbers, {number: str(number) for number in numbers.values()}
+    return {word: number for number, word in enumerate(distinct)}, dict(enumerate(distinct))
 
 
 def _samples(found: Iterable[_FoundImage], pids: dict[str, int], camids: dict[str, int]) -> tuple[Sample, ...]:

@@ -40,11 +40,12 @@ img {{ height: {height}px; border: {border}px solid; display: block; }}
 
 @dataclass(frozen=True)
 class ListedImage:
-    """Image of a ranked list, with its identity and camera (from 0)."""
+    """Image of a ranked list, with its identity, and the data set's names of identity and camera (empty: unknown)."""
 
     path: str
     pid: int
-    camid: int
+    person: str
+    camera: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def draw_lists(lists: Sequence[RankedList]) -> Image.Image:
             left, top = _GAP + x * column + (_GAP if x else 0), _GAP + y * line
             pen.rectangle((left, top, left + image.width + 2 * _BORDER - 1, top + _HEIGHT + 2 * _BORDER - 1), colour)
             canvas.paste(image, (left + _BORDER, top + _BORDER))
-            pen.text((left, top + _HEIGHT + 2 * _BORDER), _caption(shown), fill=colour)
+            # Pillow's font without FreeType knows Latin letters only.
+            caption = _caption(shown).encode("latin-1", "replace").decode("latin-1")
+            pen.text((left, top + _HEIGHT + 2 * _BORDER), caption, fill=colour)
     return canvas
 
 
@@ -109,7 +112,7 @@ def _cell(shown: ListedImage, kind: str, caption: str) -> str:
 
 
 def _caption(shown: ListedImage) -> str:
-    return f"{shown.pid} c{shown.camid + 1}"
+    return f"{one_line(shown.person)} c{one_line(shown.camera)}" if shown.camera else one_line(shown.person)
 
 
 def _thumbnail(path: str) -> Image.Image:

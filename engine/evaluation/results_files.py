@@ -127,8 +127,9 @@ def as_csv(sets: Sequence[SetResults]) -> str:
     for results in sets:
         place_of = {int(query): place for place, query in enumerate(results.queries)}
         for number, query in enumerate(results.dataset.query):
-            who = [_cell(results.dataset.name), _cell(query.path), query.pid, query.camid + 1]
-            writer.writerow([*who, *_of_query(results.ranking, place_of.get(number))])
+            dataset = results.dataset
+            who = (dataset.name, query.path, dataset.name_pid(query.pid), dataset.name_camera(query.camid))
+            writer.writerow([*map(_cell, who), *_of_query(results.ranking, place_of.get(number))])
     return out.getvalue()
 
 

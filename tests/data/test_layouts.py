@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -295,7 +296,15 @@ BY_NAME = r"^(?P<pid>\w+)/(?P<camid>[a-z]+)"
 def test_any_folders_by_a_pattern(tmp_path: Path, pattern: str, names: list[str], expected: Any) -> None:
     draw(tmp_path / "mine", names)
     generic = folders("train", "query", "gallery", pattern)
-    assert splits(read("folder:mine", tmp_path, generic)) == expected
+    dataset = read("folder:mine", tmp_path, generic)
+    assert splits(dataset) == expected
+    for sample in (*dataset.query, *dataset.gallery):  # results name both as the paths do
+        path = Path(sample.path).relative_to(tmp_path / "mine")
+        words = re.search(pattern, "/".join(path.parts[1:])).groupdict()  # type: ignore[union-attr]
+        expected_pid = words["pid"].lstrip("0") if words["pid"].isdigit() else words["pid"]
+        expected_camera = words.get("camid", "")
+        assert dataset.name_pid(sample.pid) == expected_pid
+        assert dataset.name_camera(sample.camid) == (expected_camera.lstrip("0") or expected_camera)
 
 
 def test_any_folders_by_other_names(tmp_path: Path) -> None:
@@ -335,7 +344,9 @@ def test_a_reader_of_ones_own_is_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     cfg = _C.clone()
     cfg.DATASETS.NAMES, cfg.DATASETS.ROOT_DIR = ("mine.py:read",), str(tmp_path)
     assert data_problems(cfg) == []
-    assert splits(build_dataset(cfg)) == ([(0, 1), (1, 0)], [(2, 0)], [(2, 1)])
+    dataset = build_dataset(cfg)
+    assert splits(dataset) == ([(0, 1), (1, 0)], [(2, 0)], [(2, 1)])
+    assert (dataset.name_pid(2), dataset.name_camera(1)) == ("eve", "2")
     cfg.DATASETS.NAMES = ("mine.py:raed",)
     assert data_problems(cfg) == ["DATASETS.NAMES: mine.py: defines no raed; did you mean read?"]
     (tmp_path / "broken.py").write_text("read = 1 / 0\n")
