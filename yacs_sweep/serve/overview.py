@@ -83,10 +83,10 @@ class Overview:
 
 
 def age(changed: float, now: float | None = None) -> str:
-    """Formats how long ago a moment was: `3 min`."""
+    """Formats how long ago a moment was: `3 min ago`."""
     seconds = max(0.0, (time.time() if now is None else now) - changed)
     if seconds < 60:
         return "now"
     if seconds < 2 * 3600:
-        return f"{int(seconds // 60)} min"
-    return f"{int(seconds // 3600)} h" if seconds < 48 * 3600 else f"{int(seconds // 86400)} days"
+        return f"{int(seconds // 60)} min ago"
+    return f"{int(seconds // 3600)} h ago" if seconds < 48 * 3600 else f"{int(seconds // 86400)} days ago"

@@ -45,13 +45,15 @@ def sweep_page(paths: SweepPaths, mark: str, nonce: str, *, read_only: bool, ind
     """
     names = ["stream.js", *([] if read_only else ["control.js"]), "merge.js", "details.js", "live.js"]
     base = f"/sweep/{quote(paths.sweep_id)}"
-    back = '<p class="to-index"><a href="/">All sweeps</a></p>' if index else ""
+    back = (
+        '<div class="to-index" role="navigation" aria-label="Sweeps"><a href="/">All sweeps</a></div>' if index else ""
+    )
     live = (
-        f'{back}<section id="live" aria-label="Live" data-events="{escape(base)}/events" '
+        f'<section id="live" aria-label="Live" data-events="{escape(base)}/events" '
         f'data-orders="{escape(base)}/order" data-whole="{escape(base)}/data" data-trial="{escape(base)}/trial/" '
         f'data-mark="{escape(mark)}"></section>'
     )
-    return page(Findings.of(read_local(paths)), served=Served(nonce, STYLES, live, _scripts(names, nonce)))
+    return page(Findings.of(read_local(paths)), served=Served(nonce, STYLES, back, live, _scripts(names, nonce)))
 
 
 def sweep_data(paths: SweepPaths) -> dict[str, Any]:
@@ -141,9 +143,9 @@ def _row(row: Mapping[str, Any]) -> str:
     running = f", {row['running']} running" if row["running"] else ""
     failed = f", {row['failed']} failed" if row["failed"] else ""
     best = "–" if row["best"] is None else f"{row['metric']} {short_value(float(row['best']))}"
-    link = f'<a href="/sweep/{escape(quote(str(row["id"])))}">{escape(str(row["id"]))}</a>'
+    link = f'<a href="/sweep/{escape(quote(str(row["id"])))}">{escape(str(row["id"]))}{name}</a>'
     return (
-        f'<tr data-id="{escape(str(row["id"]))}"><th scope="row">{link}{name}</th>'
+        f'<tr data-id="{escape(str(row["id"]))}"><th scope="row">{link}</th>'
         f'<td><span class="state {escape(row["state"])}">{escape(row["state"])}</span></td>'
         f"<td>{row['done']} of {row['target']}{running}{failed}</td><td>{escape(best)}</td>"
         f'<td data-changed="{row["changed"]}">{age(row["changed"])}</td></tr>'

@@ -8,8 +8,8 @@
   function age(changed) {
     const seconds = Math.max(0, Date.now() / 1000 - changed);
     if (seconds < 60) return "now";
-    if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-    return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} days`;
+    if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
+    return seconds < 172800 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} days ago`;
   }
 
   function rowOf(sweep) {
@@ -17,7 +17,7 @@
     const running = sweep.running ? `, ${sweep.running} running` : "";
     const failed = sweep.failed ? `, ${sweep.failed} failed` : "";
     return make("tr", { "data-id": sweep.id },
-      make("th", { scope: "row" }, make("a", { href: `/sweep/${encodeURIComponent(sweep.id)}` }, sweep.id), name),
+      make("th", { scope: "row" }, make("a", { href: `/sweep/${encodeURIComponent(sweep.id)}` }, sweep.id, name)),
       make("td", {}, make("span", { class: `state ${sweep.state}` }, sweep.state)),
       make("td", {}, `${sweep.done} of ${sweep.target}${running}${failed}`),
       make("td", {}, sweep.best === null ? "–" : `${sweep.metric} ${written(sweep.best)}`),

@@ -72,12 +72,13 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
     if pair is not None:
         content["beside"] = pictures(pair)
         parts.insert(0, ("beside", "Two sweeps", beside(pair)))
-    nav = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
+    live = "" if served is None else '<a href="#live">Live</a>'
+    nav = live + "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
     sections = "".join(
         f'<section id="{name}"><h2>{TITLES.get(name, title)}</h2>{body}</section>' for name, title, body in parts
     )
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' if served is None else ""
-    nonce, head, top, more = ("", "", "", "") if served is None else astuple(served)
+    nonce, head, back, top, more = ("", "", "", "", "") if served is None else astuple(served)
     script = f'<script nonce="{nonce}">' if nonce else "<script>"
     now = made or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"""<!doctype html>
@@ -93,7 +94,7 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
 </head>
 <body>
 <a class="skip" href="#trials">Skip to the trials</a>
-{header(findings, answer(pair) if pair is not None else "")}
+{back}{header(findings, answer(pair) if pair is not None else "")}
 <nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
 <main>{top}{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>

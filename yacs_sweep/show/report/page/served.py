@@ -12,11 +12,13 @@ class Served:
     Attributes:
         nonce: marks the scripts that the browser may run.
         head: HTML of style sheets.
-        top: HTML above the report.
+        back: HTML above the first screen.
+        top: HTML above the report's sections, one of them with the id `live`.
         scripts: HTML of scripts that run after the page's own.
     """
 
     nonce: str
     head: str
+    back: str
     top: str
     scripts: str

@@ -46,6 +46,12 @@
       group.x.push(null); group.y.push(null); group.text.push(""); group.customdata.push(null);
       if (cut) { ends.x.push(x[x.length - 1]); ends.y.push(y[y.length - 1]); ends.text.push(text); ends.customdata.push(row); }
     }
+    // A trial that has just begun: its first point would be below the lines.
+    const begun = { x: [], y: [], text: [], customdata: [] };
+    for (const [row, curve, at] of own) {
+      if (state(row) !== "running" || !at.length) continue;
+      begun.x.push(scaled(at).at(-1)); begun.y.push(smoothed(curve.y, smooth).at(-1)); begun.text.push(`${plots.named(row)}<br>running`); begun.customdata.push(row);
+    }
     const few = Math.max(0, ...own.map(([, curve]) => curve.y.length)) < 2;
     const mode = few ? "markers" : "lines";
     const traces = Object.values(groups).filter((group) => group.x.length).map(({ colour, opacity, ...group }) => ({
@@ -66,11 +72,14 @@
       type: "scatter", mode, x, y, customdata: x.map(() => row), line: { color: colour, dash, width: first || chosen.has(row) ? 2.6 : 1.8 }, marker: { color: colour, size: 7 },
       text: x.map(() => plots.named(row)), hovertemplate: HOVER, name: plain(store.name(row), 26), showlegend: true,
     }));
+    if (begun.x.length) {
+      traces.push({ type: "scatter", mode: "markers", ...begun, hovertemplate: HOVER, name: "running, the last point", showlegend: true, marker: { symbol: "circle-open", size: 9, color: c.ink, line: { width: 2, color: c.ink } } });
+    }
     const title = { epoch: "epoch", step: "step", time: `${word}, each trial's rows spread evenly over its time` }[axis] || plain(axis);
     const annotations = labels(lines, own.flatMap(([, curve]) => curve.y)).map(({ x, y, shift, colour, text }) => ({ x, y, text, yshift: shift, xanchor: "left", xshift: 5, showarrow: false, font: { size: 11, color: colour } }));
     plots.put(element, traces, plots.layout(c, HEIGHT, {
       annotations, xaxis: { title, ...(axis === "time" ? {} : plots.byOnes(Math.max(0, ...own.map(([, , x]) => x[x.length - 1] - x[0])))) }, yaxis: { title: plain(metric) + (plots.data().means ? " (mean, ± standard error)" : "") + (smooth ? `, smoothed ${smooth}` : "") },
-      showlegend: lines.length > 0, legend: plots.LEGEND(c),
+      showlegend: lines.length + begun.x.length > 0, legend: plots.LEGEND(c),
     }), {
       heads: ["trial", axis === "time" ? "seconds" : axis, metric, "standard error", ...(smooth ? ["smoothed"] : [])],
       rows: () => own.flatMap(([row, curve, at]) => { const soft = smoothed(curve.y, smooth), x = axis === store.sweep.axis ? curve.x : at; return curve.y.map((y, i) => [store.name(row), x[i], y, curve.error ? curve.error[i] : null, ...(smooth ? [soft[i]] : [])]); }),
