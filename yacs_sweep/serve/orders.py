@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..base.errors import ConfigError, SweepError
 from ..base.yaml_document import read_yaml
 from ..records.control.orders import Act, Order
-from ..records.folder import SweepPaths
+from ..records.folder import OVER, SweepPaths
 
 if TYPE_CHECKING:
     from ..launch.control.find import Steered
@@ -43,10 +43,24 @@ def give_order(paths: SweepPaths, storage: str | None, body: bytes) -> tuple[int
         (sweep,) = find_steered(paths.sweep_id, options, "page")
         outcome = give(sweep, make(sweep))
     except ConfigError as error:
-        return 422, error.problems
+        return 422, _ended_meanwhile(paths, body) or error.problems
     except SweepError as error:
         return 409, str(error).splitlines()
-    return 200 if outcome.taken else 409, list(outcome.lines)
+    if outcome.taken:
+        return 200, list(outcome.lines)
+    return 409, _ended_meanwhile(paths, body) or list(outcome.lines)
+
+
+def _ended_meanwhile(paths: SweepPaths, body: bytes) -> list[str]:
+    """Says that a trial that was to be stopped has ended by itself, so that nothing is left to do; empty otherwise."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(content, dict) or content.get("act") != "stop_trial":
+        return []
+    ended = (record for record in paths.records() if record.name == content.get("trial") and record.state in OVER)
+    return [f"{record.name} does not run any more: it has ended, {record.state}" for record in ended]
 
 
 def order_maker(body: bytes) -> Callable[[Steered], Order]:

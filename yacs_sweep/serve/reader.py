@@ -22,6 +22,7 @@ from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
 from ..search.storage.url import shared
 from ..show.query.as_json import sweep_object
+from ..show.report.data import META
 from ..show.snapshot import Snapshot, read_snapshot
 from ..show.status import exit_status
 from .points import PointRows
@@ -46,7 +47,9 @@ class SweepReader:
         self._seen: dict[str, Seen | None] = {}  # by a trial's name, of its trial.json
         self._files: dict[str, Seen | None] = {}  # of the sweep's own files
         self._places: dict[str, int] = {}  # by a trial's name, how much of its metrics.jsonl has been read, in bytes
-        self._last: dict[str, dict[str, Any]] = {}  # by a trial's name, the last value of each metric
+        self._last: dict[
+            str, dict[str, dict[str, Any]]
+        ] = {}  # by a trial's name and metric, its last value with its epoch
         self._orders = OrderFile(paths)
         self._entries: list[Entry] = []
         self._snapshot: Snapshot | None = None
@@ -98,7 +101,7 @@ class SweepReader:
         return {
             "state": self._state,
             "trials": [trial_object(record) for record in running],
-            "rows": {record.name: [last] for record in running if (last := dict(self._last.get(record.name, {})))},
+            "rows": {record.name: last for record in running if (last := self._last_rows(record.name))},
             "orders": order_objects(list(self._entries)),
         }
 
@@ -178,8 +181,18 @@ class SweepReader:
         rows = [numbers_of(row) for row in rows]
         last = self._last.setdefault(record.name, {})
         for row in rows:
-            last.update(row)
+            logged_at = {key: row[key] for key in META if key in row}
+            for key in row:
+                last.pop(key, None)  # so that the latest one is the last
+                last[key] = {**logged_at, key: row[key]}
         return [row for row in rows if row]
+
+    def _last_rows(self, name: str) -> list[dict[str, Any]]:
+        """Returns the last value of each metric of a trial, in rows with the step and epoch that it was logged at."""
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for part in list(self._last.get(name, {}).values()):
+            rows.setdefault(tuple(part.get(key) for key in META), {}).update(part)
+        return list(rows.values())
 
     def _look_who_lives(self, now: float) -> bool:
         """Looks who works on the sweep; returns whether that has changed."""

@@ -202,7 +202,7 @@ def test_no_path_leads_out(server: Server, path: str) -> None:
     [
         ({"act": "stop_trial", "trial": "../calm-heron-2"}, "no such trial"),
         ({"act": "stop_trial", "trial": ".."}, "no such trial"),
-        ({"act": "stop_trial", "trial": "brisk-otter-1"}, "does not run"),
+        ({"act": "stop_trial", "trial": "brisk-otter-1"}, "does not run any more: it has ended, finished"),
         ({"act": "stop_trial", "trial": "x" * 400}, "no order that is known"),
         ({"act": "stop_trial"}, "no order that is known"),
         ({"act": "pause", "more": 1}, "no order that is known"),

@@ -93,6 +93,8 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
                 "return [...document.querySelectorAll('#sweeps tbody tr')].map((row) => row.dataset.id)"
             )
             assert set(names) == {paths.sweep_id, hostile.sweep_id}
+            link = f"return document.querySelector('[data-id=\"{paths.sweep_id}\"] a').textContent"
+            assert chromium.run(link) == f"{paths.sweep_id} slow"
             assert "<img src=x onerror=alert(2)>" in chromium.run("return document.body.textContent")
             assert chromium.messages() == []
             assert faults(chromium) == []
@@ -105,9 +107,13 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             begun = time.monotonic()
             with paths.trial(name).metrics.open("a") as file:
                 file.write('{"step": 999, "epoch": 77, "val/mAP": 12.5}\n')
-            metric = f"document.querySelector('#running [data-trial=\"{name}\"]')?.cells[3].textContent"
+            metric = f"document.querySelector('#running [data-trial=\"{name}\"]')?.cells[3].firstChild.textContent"
             chromium.until(f"return {metric} === '12.5'", 10)
             took = time.monotonic() - begun
+            nav = "return [...document.querySelectorAll('nav a')].slice(0, 1).map((a) => a.hash + a.textContent)"
+            assert chromium.run(nav) == ["#liveLive"]
+            above = "return document.querySelector('.to-index').getBoundingClientRect().bottom"
+            assert chromium.run(above) < 100
 
             # The table of the report has the trial, its new values, and loads anew when one has ended.
             value = f"report.store.value(report.store.row('{name}'), 'val/mAP')"
@@ -116,6 +122,13 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             assert chromium.run(f"return [{curve}.x.at(-1), {curve}.y.at(-1)]") == [77, 12.5]
 
             assert faults(chromium) == []
+
+            # A later row without the metric: the metric keeps its own epoch.
+            with paths.trial(name).metrics.open("a") as file:
+                file.write('{"step": 1000, "epoch": 78, "train/loss": 1.5}\n')
+            cells = f"document.querySelector('#running [data-trial=\"{name}\"]').cells"
+            chromium.until(f"return {cells}[3].textContent === '12.5 (epoch 77)'", 20)
+            assert "running" in chromium.run("return document.querySelector('.tiles').textContent")
 
             # The connection breaks: rows that are written meanwhile come afterwards, each once (Last-Event-ID).
             chromium.run(SEEN)
@@ -151,6 +164,8 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             chromium.until(f"return !['running', null].includes({ended_there})", 60)
             record = paths.record(victim)
             assert record is not None and record.state == "stopped"
+            told = "[...document.querySelectorAll('#live > .told')].map((each) => each.textContent).join()"
+            chromium.until(f"return {told} === '{victim} has ended.'", 20)
 
             chromium.until(f"return report.store.field(report.store.row('{victim}'), 'state') === '{record.state}'", 20)
             chromium.run("document.getElementById('reload')?.click()")
@@ -231,6 +246,9 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             assert ended(launch) == 130
             chromium.until("return document.querySelector('#live .headline .state.cancelled') !== null")
             chromium.until("return document.querySelector('.connection.over') !== null", 30)
+            pause = "[...document.querySelectorAll('#live button')].find((b) => b.textContent === 'Pause')"
+            assert chromium.run(f"return {pause}.disabled")
+            assert chromium.run("return document.querySelector('.control .told').textContent") == ""
             assert chromium.messages() == []
         assert took < 2.5, took  # 0.2 s on a machine that does nothing else (benchmarks/served_page.py)
     finally:

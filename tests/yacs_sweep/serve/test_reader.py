@@ -19,7 +19,7 @@ from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.serve import hub as hubs
 from yacs_sweep.serve import reader as readers
 from yacs_sweep.serve.hub import Hub
-from yacs_sweep.serve.overview import Overview
+from yacs_sweep.serve.overview import Overview, age
 from yacs_sweep.serve.points import PointRows
 from yacs_sweep.serve.reader import SweepReader, fit_rows
 from yacs_sweep.show.report.data import read_local
@@ -35,6 +35,12 @@ def paths(tmp_path: Path) -> SweepPaths:
 def log(paths: SweepPaths, name: str, *rows: Mapping[str, Any]) -> None:
     with paths.trial(name).metrics.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def test_the_last_values_of_a_running_trial_keep_their_own_epochs(paths: SweepPaths) -> None:
+    one, two = {"step": 4, "epoch": 4, "mAP": 41.3}, {"step": 5, "epoch": 5, "loss": 0.5}
+    log(paths, "calm-heron-2", {"step": 3, "epoch": 3, "mAP": 40.0, "loss": 0.6}, one, two)
+    assert SweepReader(paths).whole()["rows"] == {"calm-heron-2": [one, two]}
 
 
 def test_a_poll_returns_what_has_changed_since_the_last_one(paths: SweepPaths) -> None:
@@ -253,6 +259,7 @@ def test_the_index_tells_what_has_changed(tmp_path: Path) -> None:
     first = overview.poll()
     assert first is not None and [row["id"] for row in first["sweeps"]] == ["aaaaaaa1", "aaaaaaa2"]
     assert overview.poll() is None
+    assert [age(0, now) for now in (30, 360, 9000, 4e5)] == ["now", "6 min ago", "2 h ago", "4 days ago"]
     with FakeLaunch(two):
         found = overview.poll()
         assert found is not None

@@ -4,12 +4,15 @@
   const report = window.report, { element: make } = report;
   const section = document.getElementById("live");
   const answer = make("p", { class: "told", role: "status" });
+  const ofTrial = make("p", { class: "told", role: "status" });  // beside the trials that run
   let before = Promise.resolve();  // orders are given one after the other: none is lost
+  let stopped = null, ran = null;  // the trial that the answer is about; whether the sweep ran
 
   function send(order, said = answer) { before = before.then(() => give(order, said)); }
 
   async function give(order, said) {
     said.textContent = "The order is given …";
+    if (order.trial) stopped = order.trial;
     try {
       const response = await fetch(section.dataset.orders, {
         method: "POST",
@@ -20,7 +23,8 @@
       const text = await response.text();
       let lines = [text];
       try { lines = JSON.parse(text).lines; } catch { /* the server's own words */ }
-      said.textContent = (response.ok ? "" : "Not done: ") + lines.join("\n");
+      said.textContent = (response.ok || order.act === "stop_trial" ? "" : "Not done: ") + lines.join("\n");
+      if (response.ok) dispatchEvent(new CustomEvent("report-ordered"));
       return response.ok;
     } catch (error) {
       said.textContent = `Not done: the server does not answer (${error.message}).`;
@@ -28,14 +32,14 @@
   }
 
   // A question in a dialog: the button that changes nothing has the focus, Escape does the same.
-  function ask(question, yes, order) {
+  function ask(question, yes, order, said = answer) {
     const before = document.activeElement;
     const close = () => { dialog.close(); };
     const no = make("button", { type: "button", onclick: close }, "Change nothing");
     const dialog = make("dialog", { class: "ask", "aria-labelledby": "ask-text" },
       make("p", { id: "ask-text" }, question),
       make("div", { class: "row" }, no,
-        make("button", { type: "button", class: "ends", onclick: () => { close(); send(order); } }, yes)));
+        make("button", { type: "button", class: "ends", onclick: () => { close(); send(order, said); } }, yes)));
     dialog.addEventListener("close", () => { dialog.remove(); before?.focus?.(); });
     document.body.append(dialog);
     dialog.showModal();
@@ -96,12 +100,23 @@
   report.control = {
     element: make("div", { class: "control" },
       make("div", { class: "row" }, pause, stop, cancel, workersForm, countForm), answer, more),
+    ofTrial,
+
+    // A trial runs no longer: that it is being ended is true no more.
+    ended(name) {
+      if (stopped !== name) return;
+      stopped = null;
+      ofTrial.textContent = `${name} has ended.`;
+    },
 
     // Shows what the sweep can be ordered to do as it is now.
     update(state) {
       const paused = state.order !== null && state.order.act === "pause";
       pause.dataset.act = paused ? "resume" : "pause";
       pause.textContent = paused ? "Resume" : "Pause";
+      pause.disabled = !state.running && !paused;  // there is nothing to pause
+      if (ran && !state.running) answer.textContent = "";  // what trials were about to do, they have done
+      ran = state.running;
       for (const button of [stop, cancel, ...workersForm.querySelectorAll("button"), ...gpusForm.querySelectorAll("button")]) button.disabled = !state.running;
       pointsForm.hidden = state.method === "grid" || state.controller === "wandb";  // they take none
       if (document.activeElement !== workers && !workers.value && state.workers) workers.value = state.workers;
@@ -110,7 +125,7 @@
 
     stopButton(name) {
       return make("button", { type: "button", "aria-label": `Stop ${name}`, onclick: () => ask(
-        `Stop ${name}? It is ended now, and counts as stopped.`, "Stop the trial", { act: "stop_trial", trial: name },
+        `Stop ${name}? It is ended now, and counts as stopped.`, "Stop the trial", { act: "stop_trial", trial: name }, ofTrial,
       ) }, "Stop …");
     },
   };

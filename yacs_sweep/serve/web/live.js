@@ -4,7 +4,7 @@
   const report = window.report, { element: make, format: { duration, text: written } } = report;
   const section = document.getElementById("live");
   let made = new Date();
-  const state = { sweep: null, trials: new Map(), last: new Map(), orders: [], ended: new Map(), shown: new Map() };
+  const state = { sweep: null, trials: new Map(), last: new Map(), at: new Map(), orders: [], ended: new Map(), shown: new Map() };
 
   // -- the frame: made once, so that what has the focus keeps it ---------------------------------------------------------
   const headline = make("p", { class: "headline" });
@@ -23,7 +23,8 @@
   const orderBox = make("details", { hidden: "" }, make("summary", {}, "Orders"), orders);
   section.append(make("h2", {}, "Live"), headline,
     make("p", { class: "follow" }, connection, " ", again),
-    ...(report.control ? [report.control.element] : []), running, news, orderBox);
+    ...(report.control ? [report.control.element] : []), running,
+    ...(report.control ? [report.control.ofTrial] : []), news, orderBox);
 
   // -- what changes -------------------------------------------------------------------------------------------------------
   function showState() {
@@ -31,8 +32,9 @@
     if (!sweep) return;
     const counts = Object.entries(sweep.counts).map(([name, many]) => `${many} ${name}`).join(", ");
     const where = sweep.launchers.map((each) => `${each.host}, ${each.workers} ${each.workers === 1 ? "worker" : "workers"}`);
-    const word = sweep.order ? { pause: "paused", stop: "stopping", cancel: "cancelled" }[sweep.order.act] || sweep.order.act
-      : sweep.running ? "running" : sweep.done < sweep.target ? "open" : "done";
+    const ordered = { pause: "paused", stop: sweep.running ? "stopping" : "stopped", cancel: "cancelled" };
+    const word = !sweep.running && sweep.done >= sweep.target ? "done"
+      : sweep.order ? ordered[sweep.order.act] || sweep.order.act : sweep.running ? "running" : "open";
     const metric = sweep.metrics.length ? sweep.metrics[0].name : "";
     const best = sweep.best ? make("strong", { id: "live-best" },
       `best ${metric} ${written(sweep.best.mean ?? sweep.best.value)} in ${sweep.best.point ?? sweep.best.name}`) : "no best trial yet";
@@ -58,6 +60,18 @@
     return row;
   }
 
+  // Where a row was logged.
+  const placeOf = (row) => (!row ? "–" : "epoch" in row ? `epoch ${written(row.epoch)}` : "step" in row ? `step ${written(row.step)}` : "–");
+
+  // The metrics of a running trial, each with its own epoch where that is not the last row's.
+  function metricsOf(cell, name, metrics) {
+    const last = state.last.get(name) || {}, { row, of } = state.at.get(name) || { row: null, of: {} };
+    const parts = metrics.map((metric) => [written(last[metric]), of[metric] && placeOf(of[metric]) !== placeOf(row) ? placeOf(of[metric]) : ""]);
+    if (cell.dataset.shown === JSON.stringify(parts)) return;
+    cell.dataset.shown = JSON.stringify(parts);
+    cell.replaceChildren(...(parts.length ? parts.flatMap(([value, place], at) => [...(at ? [" · "] : []), make("span", {}, value), ...(place ? [make("small", {}, ` (${place})`)] : [])]) : ["–"]));
+  }
+
   function write(cell, text) { if (cell.textContent !== text) cell.textContent = text; }
 
   function showTrials() {
@@ -65,14 +79,15 @@
       if (state.trials.get(name)?.state === "running") continue;
       row.remove();
       state.shown.delete(name);
+      report.control?.ended(name);
     }
     const metrics = (state.sweep?.metrics || []).map((metric) => metric.name);
     for (const trial of state.trials.values()) {
       if (trial.state !== "running") continue;
       const last = state.last.get(trial.name) || {}, cells = rowOf(trial.name).cells;
       write(cells[1], textOf(trial.params));
-      write(cells[2], "epoch" in last ? `epoch ${written(last.epoch)}` : "step" in last ? `step ${written(last.step)}` : "–");
-      write(cells[3], metrics.length ? metrics.map((name) => written(last[name])).join(" · ") : "–");
+      write(cells[2], placeOf(state.at.get(trial.name)?.row));
+      metricsOf(cells[3], trial.name, metrics);
       const others = Object.keys(last).filter((name) => !["step", "epoch", ...metrics].includes(name)).slice(0, 4);
       write(cells[4], others.map((name) => `${name}\u00a0${written(last[name])}`).join(" · "));
     }
@@ -118,6 +133,12 @@
     }
     for (const [name, rows] of Object.entries(changes.rows || {})) {
       state.last.set(name, Object.assign({}, state.last.get(name), ...rows));
+      const at = state.at.get(name) || { row: null, of: {} };
+      for (const row of rows) {
+        at.row = row;
+        for (const key of Object.keys(row)) at.of[key] = row;
+      }
+      state.at.set(name, at);
     }
     if (changes.orders) { state.orders = changes.orders; showOrders(); }
     if (changes.state) showState();
@@ -128,11 +149,15 @@
   addEventListener("report-loaded", () => { made = new Date(); state.ended.clear(); showNews(); });
 
   setInterval(tick, 1000);
-  report.follow(section.dataset.events, section.dataset.mark,
+  let said = "";
+  const follow = (mark) => report.follow(section.dataset.events, mark,
     { whole: (changes) => take(changes, true), change: (changes) => take(changes, false) },
     (word, text) => {
+      said = word;
       connection.textContent = text;
       connection.className = `connection ${word}`;
       again.hidden = !["over", "missed", "closed"].includes(word);
     });
+  follow(section.dataset.mark);
+  addEventListener("report-ordered", () => { if (said === "over") follow(""); });  // nobody tells otherwise what has changed
 })();
