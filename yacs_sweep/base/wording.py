@@ -193,8 +193,15 @@ def nearest(word: str, names: Iterable[str], *, count: int = 1, cutoff: float = 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Formats `; did you mean X?`; empty when no name is near."""
-    close = nearest(word, names)
+    names = list(names)
+    close = nearest(word, names) or _with_part(word, names)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _with_part(word: str, names: Iterable[str]) -> list[str]:
+    """Finds the names of which a part begins with `word`, such as `SOLVER.MARGIN` for `marg`; the shortest first."""
+    part = re.compile(rf"(?<![^\W_]){re.escape(word)}", re.IGNORECASE)
+    return sorted(filter(part.search, names), key=len) if len(word) > 2 else []
 
 
 def clipped(text: str, size: int = SHOWN) -> str:

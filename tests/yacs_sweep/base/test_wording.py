@@ -12,7 +12,7 @@ import pytest
 from tests.sweeping import SWEEP, environment
 from yacs_sweep import Sweep
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.base.wording import counted, is_text, no_texts
+from yacs_sweep.base.wording import counted, did_you_mean, is_text, no_texts
 
 BYTES = "a\udcff"  # as Python has b"a\xff"
 
@@ -20,6 +20,12 @@ BYTES = "a\udcff"  # as Python has b"a\xff"
 @pytest.mark.parametrize(("value", "text"), [("", True), ("a", True), ("é▶𝄞", True), (BYTES, False), ("\ud800", False)])
 def test_what_is_text(value: str, text: bool) -> None:
     assert is_text(value) is text
+
+
+def test_the_beginning_of_a_part_of_a_name_is_near_to_it() -> None:
+    names = ["SOLVER.MARGIN", "MODEL.MARGIN_OF_ALL", "base_lr"]
+    assert did_you_mean("marg", names) == "; did you mean SOLVER.MARGIN?"
+    assert did_you_mean("argin", ["x.of"]) == did_you_mean("zz", names) == ""
 
 
 def test_every_option_is_looked_at() -> None:

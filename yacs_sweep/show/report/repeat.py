@@ -12,6 +12,7 @@ from ...base.command_line import COMMAND
 from ...base.errors import SweepError
 from ...records.folder import TrialRecord
 from ...spec.budget.lifting import without_reached
+from ...spec.sweep import DEFAULT_RESULTS_DIR
 from ...trainers.choose import DEFAULT_TRAINER, choose_profile
 from ...trainers.epochs import fixed_epochs
 from ...trainers.function import FUNCTION
@@ -115,7 +116,8 @@ def _in_python(sweep: Sweep) -> tuple[str, str]:
 def _again(sweep: Sweep) -> tuple[str, str]:
     """Writes the command that runs the sweep again."""
     launch = sweep.launch
-    words: list[str] = []
+    budget = sweep.spec.budget if sweep.spec is not None else None
+    words = without_reached([str(word) for word in launch.get("words") or ()], [budget])
     own = sweep.spec is not None and has_own_command(sweep.spec)
     trainer = shortest_reference(str(launch.get("trainer") or DEFAULT_TRAINER), Path(str(launch.get("cwd") or ".")))
     if trainer != SWEEP_FILE and (own or trainer != DEFAULT_TRAINER):
@@ -129,6 +131,10 @@ def _again(sweep: Sweep) -> tuple[str, str]:
         "--count",
         str(launch.get("target") or len(sweep.trials)),
     ]
+    base, cwd = Path(os.path.abspath(sweep.folder)).parent.parent, Path(str(launch.get("cwd") or "."))
+    of_file = sweep.spec.results_dir_base if sweep.spec is not None else DEFAULT_RESULTS_DIR
+    if Path(os.path.abspath(cwd / of_file)) != base:
+        words += ["--results_dir", str(base)]
     controller = str(launch.get("controller") or "local")
     words += ["--seed", str(launch.get("seed", 0)), "--controller", controller]
     if controller == "wandb":

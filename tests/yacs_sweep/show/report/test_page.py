@@ -17,7 +17,7 @@ from tests.report_sweeps import HOSTILE, in_memory, odd_sweeps, trial, write_swe
 from yacs_sweep.records.environment import DEFAULTS
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.show.report.data import Sweep, read_local
-from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.findings import Findings, failures
 from yacs_sweep.show.report.page.blob import packed
 from yacs_sweep.show.report.page.html import SCRIPTS, page
 from yacs_sweep.show.report.page.top import header
@@ -78,6 +78,7 @@ def test_what_a_page_says_of_small_and_failed_sweeps(pages: dict[str, str]) -> N
     assert "No parameter has two values" not in pages["three"]
     assert "no trial finished with a value" in pages["failures_only"]
     assert "exit code 1: ValueError" in pages["failures_only"]
+    assert '<a href="#failures">Failures</a>' in pages["failures_only"]
     assert "the sweep has no metric" in pages["no_metric"] and "with a value: too few" not in pages["no_metric"]
     assert "too few" not in pages["no_metric"] and "no trial finished with a value" not in pages["no_metric"]
     assert 'data-plot="importance"' in pages["usual"] and 'data-plot="surface"' in pages["usual"]
@@ -113,6 +114,19 @@ def test_hostile_names_and_values_stay_text(pages: dict[str, str]) -> None:
     assert unpacked(found.texts["data"])["trials"]["name"][0] == HOSTILE
     data = text[text.index('id="data"') :]
     assert not re.search(r"[<>&\u2028]", data[data.index(">") + 1 : data.index("</script>")])
+
+
+def test_stopped_trials_are_no_failures_and_what_pictures_show_is_said() -> None:
+    trials = [trial(n, {"lr": 0.1, "opt": ["sgd", "adam"][n % 2]}, float(n)) for n in range(24)]
+    for each in trials[:3]:
+        each.record.state = each.record.cause = each.record.reason = "stopped"
+    text = page(Findings.of(in_memory(trials)), "now")
+    assert '<a href="#failures">Stopped</a>' in text and "<h2>Stopped trials</h2>" in text
+    (group,) = failures(in_memory(trials))
+    section = text[text.index('<section id="failures">') :]
+    assert (group.cause, section[: section.index("</section>")].count(">stopped<")) == ("stopped", 2)  # state, reason
+    assert "Points of one value are spread sideways" in text
+    assert "each parameter taken alone" in text and "beyond what the parameters above explain" in text
 
 
 def test_packed_data_is_the_same_after_unpacking() -> None:

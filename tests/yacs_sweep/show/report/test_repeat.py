@@ -59,7 +59,7 @@ def test_the_line_has_all_that_the_launch_had(tmp_path: Path) -> None:
     trailing = ("SOLVER.MARGIN", "-2", "--lr=0.1", "A.B", "a b")
     paths = launched(
         tmp_path, config_file="/c.yml", trainer="/t.yaml", python="/venv/bin/python", trailing=trailing, keep="best",
-        wandb_mode="disabled",
+        wandb_mode="disabled", words=("--workers", "2"),
     )  # fmt: skip
     what, options = again(paths)
     assert what == "The sweep again"
@@ -67,6 +67,10 @@ def test_the_line_has_all_that_the_launch_had(tmp_path: Path) -> None:
     assert (options.sweep_config, options.count, options.seed) == ([f"{paths.dir}/sweep.yaml"], 3, 7)
     assert (options.controller, options.keep, options.wandb_mode) == ("local", "best", "disabled")
     assert options.trailing == list(trailing)
+    assert (options.workers, options.results_dir) == (2, str(tmp_path))
+    there = launched(tmp_path / "project", cwd=str(tmp_path / "project"))
+    (there.dir / "sweep.yaml").write_text((there.dir / "sweep.yaml").read_text() + "\nresults_dir_base: .\n")
+    assert again(there)[1].results_dir is None
 
 
 def test_a_trainer_with_a_name_is_called_by_it(tmp_path: Path) -> None:

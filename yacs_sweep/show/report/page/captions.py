@@ -30,7 +30,7 @@ def captions(findings: Findings, data: Mapping[str, Any]) -> dict[str, str]:
         "parallel": _parallel(sweep, data, len(drawn)),
         "importance": _effects(findings.effects, _importance),
         "correlation": _effects(findings.effects, _correlation),
-        **{f"slice{place}": _slice(sweep, drawn, name) for place, name in enumerate(_names(data, data["slices"]))},
+        **{f"slice{place}": _slice(sweep, drawn, data["columns"][at]) for place, at in enumerate(data["slices"])},
         "surface": _surface(data, len(drawn)),
         "curves": _curves(sweep, data),
         "timeline": _timeline(data["timeline"], findings.whole),
@@ -114,12 +114,15 @@ def _correlation_of(effect: Effect) -> str:
 
 def _effects(effects: Sequence[Effect], say: Callable[[Sequence[Effect]], str]) -> str | None:
     """Describes the importance or the correlation of the parameters."""
-    what = "Share of the differences explained" if say is _importance else "Rank correlation, with 95 % intervals"
+    what = "Rank correlation of each parameter taken alone, whatever the others explain, with 95 % intervals"
+    if say is _importance:
+        what = "Share of the differences explained, beyond what the parameters above explain"
     return f"{what}: {say(effects)}." if effects else None
 
 
-def _slice(sweep: Sweep, drawn: Sequence[Trial], name: str) -> str | None:
+def _slice(sweep: Sweep, drawn: Sequence[Trial], column: Mapping[str, Any]) -> str | None:
     """Describes the values over one parameter: its range, and where the best lies."""
+    name = column["name"]
     given = [trial.record for trial in drawn if name in trial.record.params]
     if not given:
         return None
@@ -131,7 +134,10 @@ def _slice(sweep: Sweep, drawn: Sequence[Trial], name: str) -> str | None:
     if best is not None and name in best.params:
         own = best.params[name]
         text += f"; the best has {shown(own) if finite_number(own) else str(own)[:60]}"
-    return text + "."
+    apart = (
+        " Points of one value are spread sideways, so that none covers another." if column["kind"] == "category" else ""
+    )
+    return f"{text}.{apart}"
 
 
 def _surface(data: Mapping[str, Any], trials: int) -> str | None:

@@ -75,7 +75,8 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
     live = "" if served is None else '<a href="#live">Live</a>'
     nav = live + "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
     sections = "".join(
-        f'<section id="{name}"><h2>{TITLES.get(name, title)}</h2>{body}</section>' for name, title, body in parts
+        f'<section id="{name}"><h2>{TITLES.get(name, title) if title != "Stopped" else "Stopped trials"}</h2>{body}</section>'
+        for name, title, body in parts
     )
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' if served is None else ""
     nonce, head, back, top, more = ("", "", "", "", "") if served is None else astuple(served)
@@ -158,7 +159,8 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         text = f'<p class="lead">When each trial ran, and where.{marks}</p>'
         parts.append(("workers", "Workers", text + plot("timeline", data)))
     if any(record.state not in ("finished", "paused", "running") for record in findings.whole.records):
-        parts.append(("failures", "Failures", _failures(findings.whole)))
+        stopped = {group.state for group in failures(findings.whole)} == {"stopped"}
+        parts.append(("failures", "Stopped" if stopped else "Failures", _failures(findings.whole)))
     if orders := order_rows(findings.whole.orders):
         parts.append(("orders", "Orders", _orders(orders)))
     parts.append(("search", "Search", _search(sweep)))
@@ -211,7 +213,7 @@ def _failures(sweep: Sweep) -> str:
             [
                 str(len(group.names)),
                 state(group.state) + (" tried again" if group.again else ""),
-                escape(group.cause),
+                escape("" if group.cause == group.state else group.cause),
                 escape(group.reason),
                 escape(names),
             ]

@@ -103,7 +103,11 @@ def _mattered(findings: Findings) -> list[str]:
     named = ", ".join(f"<b>{escape(effect.name)}</b> ({100 * effect.importance:.0f} %)" for effect in clear[:NAMED])
     more = f" and {len(clear) - NAMED} more" if len(clear) > NAMED else ""
     rest = len(findings.effects) - len(clear)
-    others = f" What the other {rest} did may be chance." if rest > 1 else " What the other one did may be chance."
+    others = (
+        f" What the other {rest} add to that may be chance."
+        if rest > 1
+        else " What the other one adds to that may be chance."
+    )
     return [f"Of the differences between {findings.sweep.noun}s: {named}{more}.{others if rest else ''}"]
 
 

@@ -256,6 +256,20 @@ def test_pictures_are_saved_as_png_svg_and_csv(chromium: Page, files: dict[str, 
     assert saved(chromium, "history", "png").startswith("\x89PNG")
     svg = saved(chromium, "history", "svg")
     assert svg.startswith("<svg") and svg.count('<path class="point') == COUNT - 1
+    assert "History" in svg  # its title, which the page has around it
+    # A picture that is just being drawn again is tried once more; one that cannot be made says so.
+    bar = (
+        "report.saveBar('x', async () => {{ if (++window.tries < {}) throw new Error('not yet'); return new Blob(); }})"
+    )
+    for enough, told in ((2, ["x.svg"]), (9, ["The svg could not be made: not yet"])):
+        chromium.run(
+            f"window.tries = 0; window.told = []; const bar = {bar.format(enough)}, known = report.download;"
+            "report.download = (name) => told.push(name.slice(-5)); bar.querySelectorAll('button')[1].click();"
+            "new MutationObserver(() => told.push(bar.lastChild.textContent)).observe(bar.lastChild, {childList: true});"
+            "setTimeout(() => { report.download = known; window.over = true; }, 600); window.over = false;"
+        )
+        chromium.until("return window.over")
+        assert chromium.run("return told") == told
     rows = list(csv.reader(io.StringIO(saved(chromium, "parallel", "csv"))))
     assert len(rows) == COUNT and set(rows[0]) == {"trial", "a", "b", "'=c", METRIC}
     buttons = (

@@ -274,7 +274,9 @@
     const longer = known.filter((other) => part.test(other.toLowerCase())).sort((a, b) => a.length - b.length);
     if (longer.length) return longer[0];
     const scored = known.map((other) => [distance(low, other.toLowerCase()), other]).sort((a, b) => a[0] - b[0])[0];
-    return scored && scored[0] <= Math.max(1, Math.floor(name.length / 3)) ? scored[1] : null;
+    if (scored && scored[0] <= Math.max(1, Math.floor(name.length / 3))) return scored[1];
+    const begun = new RegExp(`(?<![\\p{L}\\p{N}])${escaped(low)}`, "u");
+    return (low.length > 2 && known.filter((other) => begun.test(other.toLowerCase())).sort((a, b) => a.length - b.length)[0]) || null;
   }
   function distance(a, b) {
     let row = Array.from({ length: b.length + 1 }, (_, i) => i);

@@ -4,16 +4,29 @@
   const report = window.report, { element: make } = report;
   const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "font-size", "font-family", "visibility"];
   const FORMATS = ["png", "svg", "csv"];
+  const TRIES = 3, PAUSE = 150;  // a picture that is just being drawn again is tried once more, after these ms
   const SHARP = 3;  // pixels of a png for each of the screen's
 
+  async function made(file, format) {
+    for (let tries = 1; ; tries++) {
+      try { return await file(format); } catch (error) { if (tries === TRIES) throw error; }
+      await new Promise((then) => setTimeout(then, PAUSE));
+    }
+  }
   /* Makes the buttons that save a picture; `file` makes the content of a format. */
-  report.saveBar = (name, file) => make("div", { class: "save", role: "group", "aria-label": `Save ${name}` }, ...FORMATS.map((format) => {
+  report.saveBar = (name, file) => {
+    const said = make("span", { class: "said", role: "status" });
+    return make("div", { class: "save", role: "group", "aria-label": `Save ${name}` }, ...FORMATS.map((format) => {
     const button = make("button", { type: "button", "aria-label": `Save ${name} as ${format}`, onclick: async () => {
       button.disabled = true;
-      try { report.download(`${report.store.sweep.id || "sweep"}-${name}.${format}`, await file(format)); } finally { button.disabled = false; }
+      said.textContent = "";
+      try { report.download(`${report.store.sweep.id || "sweep"}-${name}.${format}`, await made(file, format)); }
+      catch (error) { said.textContent = `The ${format} could not be made: ${error.message}`; }
+      finally { button.disabled = false; }
     } }, format);
     return button;
-  }));
+  }), said);
+  };
 
   // A copy that looks the same without the page's style sheets.
   function styled(element) {
