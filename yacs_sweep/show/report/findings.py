@@ -20,6 +20,7 @@ from .points import by_points
 from .scores import Sample, sample
 from .statistics import Verdict, compare_best
 
+WORDS = {"log_uniform_values": "log scale", "q_log_uniform_values": "log scale"}  # of distributions with long names
 LAST_LINES = 8  # last lines of output that a failed trial shows
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
 
@@ -117,6 +118,8 @@ def described(item: Parameter) -> str:
     numbers = ", ".join(f"{key} {value:.6g}" for key, value in item.numbers().items() if key not in ("min", "max"))
     if item.min is not None and item.max is not None:
         numbers = f"{item.min:.6g} to {item.max:.6g}" + (f", {numbers}" if numbers else "")
+    if word := WORDS.get(item.distribution):
+        return f"{word}, {numbers}"
     return f"{item.distribution}: {numbers}"
 
 

@@ -242,7 +242,7 @@ def test_a_trial_that_was_tried_again_is_no_open_failure() -> None:
 
 def test_what_was_searched_says_what_could_be_and_what_was(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in searched_rows(read_local(write_sweep(tmp_path, "search", 30, 20)))}
-    assert rows["base_lr"]["search"] == "log_uniform_values: 1e-05 to 0.01"
+    assert rows["base_lr"]["search"] == "log scale, 1e-05 to 0.01"
     assert rows["base_lr"]["tried"].endswith("(30 values)")
     assert rows["momentum"]["condition"] == "only where optimizer is sgd"
     assert rows["MODEL.STEPS"]["search"] == "[20, 40], [30, 60]"

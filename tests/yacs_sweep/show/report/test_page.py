@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from yacs_sweep.records.environment import DEFAULTS
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.show.report.data import Sweep, read_local
 from yacs_sweep.show.report.findings import Findings, failures
+from yacs_sweep.show.report.page.beside import _sure, _unit, pictures
 from yacs_sweep.show.report.page.blob import packed
 from yacs_sweep.show.report.page.html import SCRIPTS, page
 from yacs_sweep.show.report.page.top import header
@@ -127,6 +129,18 @@ def test_stopped_trials_are_no_failures_and_what_pictures_show_is_said() -> None
     assert (group.cause, section[: section.index("</section>")].count(">stopped<")) == ("stopped", 2)  # state, reason
     assert "Points of one value are spread sideways" in text
     assert "each parameter taken alone" in text and "beyond what the parameters above explain" in text
+
+
+def test_two_sweeps_are_drawn_over_what_was_searched_and_in_a_unit_that_fits() -> None:
+    one, other = (
+        in_memory([trial(n, {"lr": 0.1 * n, "epochs": 8}, float(n)) for n in range(count)]) for count in (5, 1)
+    )
+    both = (Findings.of(one), Findings.of(other))
+    pair: Any = SimpleNamespace(findings=both, ids=["one", "other"])
+    drawn = [figure["x_title"] for figure in pictures(pair)["figures"]]
+    assert "lr" in drawn and "epochs" not in drawn
+    assert [_unit(seconds)[1] for seconds in (14, 600, 20_000)] == ["seconds", "minutes", "hours"]
+    assert _sure(both[1]) == "Nothing to compare with: no other trial has finished."
 
 
 def test_packed_data_is_the_same_after_unpacking() -> None:

@@ -20,6 +20,7 @@ from .blob import curve_data, curve_metrics, metric_names, points_of_curves, tri
 from .details import details
 from .figures import brief
 from .pieces import numbers, table, without_long
+from .top import ALONE
 
 MOST = 400  # points of a picture
 CURVES = 4  # metrics whose curves are drawn
@@ -48,7 +49,7 @@ def beside(pair: Pair) -> str:
     if text := common_text(pair.snapshots, common_of(pair.snapshots)):
         parts.append(f'<p class="lead">{escape(sentence(text))}</p>')
     rows = [[escape(cell) for cell in row] for row in summary_rows(pair.snapshots, found)]
-    sure = [without_long(findings.verdict.text) if findings.verdict is not None else "–" for findings in pair.findings]
+    sure = [_sure(findings) for findings in pair.findings]
     place = next((place for place, row in enumerate(rows) if row[0] == "in"), len(rows) - 1)
     rows.insert(place + 1, ["how sure", *map(escape, sure)])
     heads = [("name", ""), *(("", sweep_id) for sweep_id in pair.ids)]
@@ -56,6 +57,15 @@ def beside(pair: Pair) -> str:
     parts.append("<h3>What was searched</h3>" + _parameters(pair, found))
     parts.append('<div id="beside-pictures"></div>')
     return "".join(parts)
+
+
+def _sure(findings: Findings) -> str:
+    """Says how sure the best of one sweep is, or why that is not known."""
+    if findings.verdict is not None:
+        return without_long(findings.verdict.text)
+    return (
+        ALONE.format(findings.sweep.noun) if findings.sweep.best is not None else "No trial has finished with a value."
+    )
 
 
 def answer(pair: Pair) -> str:
@@ -126,8 +136,12 @@ def pictures(pair: Pair) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     if one.metric is not None and (one.metric, one.goal) == (other.metric, other.goal):
         found.append(_figure(f"best {one.metric} so far", "trial", [_so_far(sweep) for sweep in sweeps]))
-        found.append(_figure(f"best {one.metric} so far", "hours of training", [_by_hours(sweep) for sweep in sweeps]))
-        common = [name for name in one.parameters() if name in other.parameters() and _is_number(sweeps, name)]
+        spent = [_by_seconds(sweep) for sweep in sweeps]
+        unit, word = _unit(max((x[-1] for x, _ in spent if x), default=0.0))
+        lines = [([seconds / unit for seconds in x], y) for x, y in spent]
+        found.append(_figure(f"best {one.metric} so far", f"{word} of training", lines))
+        several = [name for name in one.parameters() if any(_kind(sweep, name) == "searched" for sweep in sweeps)]
+        common = [name for name in several if name in other.parameters() and _is_number(sweeps, name)]
         chosen = sorted(common, key=lambda name: name not in one.searched() and name not in other.searched())
         for name in chosen[:PARAMETERS]:
             log = any(column(sweep, name, _given(sweep, name)).log for sweep in sweeps)
@@ -184,11 +198,16 @@ def _so_far(sweep: Sweep) -> tuple[list[float], list[float]]:
     return _best_so_far(sweep, [(float(place), trial) for place, trial in enumerate(sweep.trials, start=1)])
 
 
-def _by_hours(sweep: Sweep) -> tuple[list[float], list[float]]:
-    """Computes the best value by the hours that trials had taken together."""
+def _unit(most: float) -> tuple[float, str]:
+    """Returns the unit that seconds up to `most` are drawn in: how many seconds it has, and its name."""
+    return (3600.0, "hours") if most > 3 * 3600 else (60.0, "minutes") if most > 180 else (1.0, "seconds")
+
+
+def _by_seconds(sweep: Sweep) -> tuple[list[float], list[float]]:
+    """Computes the best value by the seconds that trials had taken together."""
     spent, found = 0.0, []
     for trial in sorted(sweep.trials, key=lambda trial: trial.record.ended or "~"):
-        spent += (trial.seconds or 0.0) / 3600
+        spent += trial.seconds or 0.0
         found.append((spent, trial))
     return _best_so_far(sweep, found)
 
