@@ -217,6 +217,10 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
             assert chromium.run(wide) <= 0
 
+            chromium.driver.get(f"{server.home}/")
+            over = "const box = document.querySelector('.index .scroll'); return box.scrollWidth - box.clientWidth"
+            assert chromium.run(over) <= 0
+
             # A sweep with repeats: a point has the mean of its seeds as soon as one has ended, without all data.
             seeds = seeds_folder(tmp_path / "log/sweep")
             with FakeLaunch(seeds):
