@@ -35,6 +35,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     **solver.CHOICES,
     **test.CHOICES,
 }
+# Keys whose smallest value is read, since older checkpoints have it, and is not trained with.
+ABOVE: frozenset[str] = losses.ABOVE
 # Smallest and largest value, both allowed; for a sequence, of each element.
 BOUNDS: dict[str, tuple[float, float]] = {
     **input.BOUNDS,

@@ -19,10 +19,11 @@ from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES, OBSOLETE
 from data.settings import data_problems
 from engine.output_dir import list_checkpoints
 from modeling.settings import loss_problems
+from utils.command_line import SOURCE as COMMAND_LINE
+from utils.command_line import late_option
 from utils.errors import ConfigError
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_COMMAND_LINE = "command line"
 
 
 def load_config(
@@ -47,9 +48,9 @@ def load_config(
     problems = _merge(config, config_file, given)
     in_file = set(_conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)))
     words = list(_pairs(overrides, problems))
-    problems += _merge(config, _COMMAND_LINE, words)
+    problems += _merge(config, COMMAND_LINE, words)
     for problem in _conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)):
-        problems.append(f"{config_file if problem in in_file else _COMMAND_LINE}: {problem}")
+        problems.append(f"{config_file if problem in in_file else COMMAND_LINE}: {problem}")
     if problems:
         raise ConfigError(problems)
     if ignored := [key for key in dict([*given, *words]) if key in OBSOLETE]:
@@ -259,16 +260,16 @@ def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
-            problems.append(f"{_COMMAND_LINE}: {word}: options come before the KEY VALUE words")
+            problems.append(late_option(word))
             return
         if "=" in word:
             problems.append(
-                f"{_COMMAND_LINE}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}"
+                f"{COMMAND_LINE}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}"
             )
             continue
         value = next(rest, None)
         if value is None:
-            problems.append(f"{_COMMAND_LINE}: {word}: has no value")
+            problems.append(f"{COMMAND_LINE}: {word}: has no value")
             return
         yield word, value
 

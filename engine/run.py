@@ -26,7 +26,7 @@ from engine.distributed import (
 from engine.evaluation.evaluate import require_matches
 from engine.output_dir import OutputLock, list_checkpoints
 from engine.progress import Progress
-from engine.saved_settings import changed_evaluation, changed_settings, fixed_settings
+from engine.saved_settings import changed_evaluation, changed_settings, fixed_settings, unfit_settings
 from engine.trainer import Trainer
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
@@ -106,8 +106,10 @@ def _read_state(cfg: CfgNode, lines: list[str]) -> State | None:
     changed = changed_settings(cfg, saved["config"])
     within_epoch = saved["progress"]["iteration"] > 0
     if fixed := fixed_settings(changed, cfg, saved["config"], within_epoch=within_epoch):
+        fits = not unfit_settings(changed, cfg, saved["config"], within_epoch=within_epoch)
+        key = "SOLVER.RESUME_CHANGED True resumes with the new ones; else " if fits else ""
         raise ConfigError(
-            f"{path} is of a run with other settings ({'; '.join(changed[key] for key in fixed)}): give another"
+            f"{path} is of a run with other settings ({'; '.join(changed[key] for key in fixed)}): {key}give another"
             " OUTPUT_DIR, or remove that folder to start afresh"
         )
     if evaluation := changed_evaluation(cfg, saved["config"]):

@@ -111,8 +111,13 @@ def fixed_settings(changed: Iterable[str], cfg: CfgNode, saved: str, *, within_e
         saved: the checkpoint's (YAML).
         within_epoch: whether the checkpoint is within an epoch, whose number of batches cannot change.
     """
-    if not cfg.SOLVER.RESUME_CHANGED:
-        return list(changed)
+    return (
+        unfit_settings(changed, cfg, saved, within_epoch=within_epoch) if cfg.SOLVER.RESUME_CHANGED else list(changed)
+    )
+
+
+def unfit_settings(changed: Iterable[str], cfg: CfgNode, saved: str, *, within_epoch: bool) -> list[str]:
+    """Lists those of the changed settings that SOLVER.RESUME_CHANGED allows no resumed run. Arguments: `fixed_settings`."""
     both_average = bool(cfg.SOLVER.EMA_DECAY and saved_config(saved).SOLVER.EMA_DECAY)
 
     def may_change(key: str) -> bool:

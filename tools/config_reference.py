@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES
+from configs.defaults import _C, ABOVE, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES
 from engine.config import flatten
 
 DOCUMENT = ROOT / "docs/trainer.md"
@@ -71,7 +71,7 @@ def _accepts(key: str, default: Any) -> str:
     if high < inf:
         kind += f", {low:g} to {high:g}"
     elif low > -inf:
-        kind += f", at least {low:g}"
+        kind += f", {'more than' if key in ABOVE else 'at least'} {low:g}"
     return kind
 
 

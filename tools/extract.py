@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import DatasetError
 from engine.config import load_config
+from utils.command_line import parse_words
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
@@ -51,8 +52,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
-    args = make_parser().parse_args(argv)
     try:
+        args = parse_words(make_parser(), argv)
         with stopped_by_signals(), log_to_stderr("extract.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.inference import extract_run

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import DatasetError
 from engine.config import load_config
+from utils.command_line import parse_words
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
@@ -61,10 +62,10 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     parser = make_parser()
-    args = parser.parse_args(argv)
-    if args.visualize < 0:
-        parser.error(f"--visualize: {args.visualize} is not allowed; give the number of queries to draw")
     try:
+        args = parse_words(parser, argv)
+        if args.visualize < 0:
+            parser.error(f"--visualize: {args.visualize} is not allowed; give the number of queries to draw")
         with stopped_by_signals(), log_to_stderr("test.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.evaluation.results_files import ResultFiles

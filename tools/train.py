@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import engine
 from data import DatasetError
 from engine.config import load_config
+from utils.command_line import parse_words
 from utils.errors import TrainerError
 
 
@@ -42,8 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
-    args = make_parser().parse_args(argv)
     try:
+        args = parse_words(make_parser(), argv)
         notes: list[str] = []
         return engine.train(load_config(args.config_file, args.overrides, note=notes.append), notes)
     except (TrainerError, DatasetError) as error:

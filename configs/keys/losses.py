@@ -56,6 +56,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "MODEL.METRIC_LOSS_TYPE": METRIC_LOSSES.names,
     "MODEL.IF_WITH_CENTER": ("yes", "no"),
 }
+ABOVE = frozenset({"SOLVER.MARGIN"})
 BOUNDS: dict[str, tuple[float, float]] = {
     "MODEL.ID_LOSS_WEIGHT": (0, inf),
     "MODEL.LABEL_SMOOTHING": (0, 1),

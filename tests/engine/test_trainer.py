@@ -253,9 +253,13 @@ def test_other_settings_are_refused_without_the_key_or_where_nothing_fits(small_
     signal_at("Epoch[1] Iteration[2/4]")
     assert train(small_config, tmp_path) == 143
     with pytest.raises(
-        ConfigError, match=r"of a run with other settings \(SOLVER.BASE_LR was 0.01, is 0.5\): give another"
+        ConfigError,
+        match=r"of a run with other settings \(SOLVER.BASE_LR was 0.01, is 0.5\): SOLVER.RESUME_CHANGED True"
+        r" resumes with the new ones; else give another",
     ):
         train(small_config, tmp_path, "SOLVER.BASE_LR", "0.5")
+    with pytest.raises(ConfigError, match=r"SOLVER.BASE_LR was .*; SOLVER.SEED was 0, is 7\): give another"):
+        train(small_config, tmp_path, "SOLVER.BASE_LR", "0.5", "SOLVER.SEED", "7")
     allowed = ["SOLVER.RESUME_CHANGED", "True", "SOLVER.BASE_LR", "0.5"]
     with pytest.raises(ConfigError, match=r"settings \(MODEL.NECK was 'bnneck', is 'no'\): give another"):
         train(small_config, tmp_path, *allowed, "MODEL.NECK", "no")

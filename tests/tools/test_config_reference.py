@@ -21,6 +21,7 @@ def test_every_setting_has_a_row_and_a_comment() -> None:
     assert "`after`, `before`" in by_key["TEST.NECK_FEAT"]
     assert "| `[0.485, 0.456, 0.406]` | list of numbers, 3 of them, 0 to 1 |" in by_key["INPUT.PIXEL_MEAN"]
     assert "whole number, at least 1 |" in by_key["SOLVER.LOG_PERIOD"]
+    assert "| number, more than 0 |" in by_key["SOLVER.MARGIN"]
 
 
 def test_a_comment_belongs_to_the_key_right_below_it() -> None:

@@ -186,6 +186,15 @@ def test_a_mistake_is_one_line(run: Run, words: list[str], expected: list[str]) 
     assert line.startswith("test.py: ") and all(word in line for word in expected)
 
 
+def test_an_option_behind_the_words_is_told_by_every_tool(run: Run) -> None:
+    for tool, words in (
+        ("extract.py", ["--images", "photos", "--out", "features.npz"]),
+        *(("test.py", ["--csv", "queries.csv"]), ("export.py", ["--output", "m.onnx"]), ("train.py", ["--cfg", "x"])),
+    ):
+        line = f"{tool}: command line: {words[0]}: options come before the KEY VALUE words\n"
+        assert run(tool, "TEST.FLIP", "True", *words) == (2, "", line)
+
+
 def test_features_of_a_folder(folder: Path, tmp_path: Path, run: Run) -> None:
     rng = np.random.default_rng(0)
     for name in ("b.png", "sub/a.jpg", "sub/c.webp", "sub/d.TIF"):
