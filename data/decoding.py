@@ -30,6 +30,8 @@ _RETRY_PAUSES = (0.05, 0.2)
 _PASSING = frozenset(
     {errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EBUSY, errno.ENFILE, errno.EMFILE, errno.ENOMEM, errno.ETIMEDOUT}
 )
+# What Pillow's decoders say of a file that ends too early.
+_CUT_SHORT = ("truncated", "unexpected end", "enough image", "incomplete")
 NO_MEMORY = "there is not enough memory for it"
 _LARGEST_FILE = 2**30  # bytes; a file is held in memory while its image is decoded
 _LARGEST_IMAGE = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # pixels, as Pillow has it; larger JPEG images are reduced
@@ -86,13 +88,15 @@ def read_pixels(path: str) -> NDArray[np.uint8]:
         raise ImageError(path, kind, lasting=True) from None
     except Exception as error:  # Pillow's decoders raise nearly every built-in type on damaged data
         reason = " ".join(str(error).split()) or type(error).__name__
+        if any(words in reason.lower() for words in _CUT_SHORT):
+            reason = "it is cut short"
         raise ImageError(path, reason, lasting=True) from None
 
 
 def too_many_unreadable(problems: Collection[str], limit: int, *, latest: str) -> str:
     """Writes the error for more unreadable images than DATASETS.MAX_UNREADABLE allows."""
     if limit == 0:
-        return latest
+        return f"{latest}; DATASETS.MAX_UNREADABLE allows none"
     return f"{latest}; {len(problems)} images cannot be read, DATASETS.MAX_UNREADABLE allows {limit}"
 
 

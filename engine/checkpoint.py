@@ -179,7 +179,10 @@ def require_whole(path: Path) -> None:
         except Exception as error:  # a damaged file fails in as many ways as there are bytes
             if disk := _disk_error(error):
                 raise disk from None
-            raise TornFileError((str(error).splitlines() or [type(error).__name__])[0]) from None
+            # Its directory is at its end.
+            cut = isinstance(error, EOFError) or "zip file" in str(error)
+            reason = "it is cut short" if cut else (str(error).splitlines() or [type(error).__name__])[0]
+            raise TornFileError(reason) from None
     if damaged:
         raise TornFileError(f"the checksum of {damaged} is wrong")
 

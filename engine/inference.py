@@ -125,7 +125,7 @@ def test_run(
     files.require_writable()
     for name in tested_names(cfg) if visualize else ():
         for file in _list_files(out, name):
-            require_writable(file)
+            require_writable(file, folder_given=True)
     weights = find_weights(cfg, weights)
     cfg = with_checkpoint_settings(cfg, weights, given)
     datasets = build_test_datasets(cfg)
@@ -149,9 +149,7 @@ def test_run(
         retrieval = Retrieval(extracted, num_query, method, dataset.gallery_tracks)
         ranking = retrieval.ranking()
         tested.append(SetResults(dataset, ranking, retrieval.queries, retrieval.gallery))
-        summary = (
-            f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"
-        )
+        summary = _count_images(tested[-1])
         lines = Results.from_ranking(ranking, 0).metric_lines()
         say(f"{dataset.name}: {summary}; {_describe(method)}")
         for line in lines:
@@ -162,6 +160,18 @@ def test_run(
     metrics = {name: value for cost in costs for name, value in cost.metrics.items()}
     for path in files.write(tested, weights=weights, settings=flatten(cfg), cost=metrics):
         say(f"Results: {path}")
+
+
+def _count_images(results: SetResults) -> str:
+    """Counts queries and gallery images, and those that are left out of the results by reason."""
+    dataset, compared, matched = results.dataset, len(results.queries), results.ranking.num_queries
+    lost, lost_gallery = len(dataset.query) - compared, len(dataset.gallery) - len(results.gallery)
+    parts = [f"{len(dataset.query)} queries", f"{matched} with a match"]
+    parts += [f"{compared - matched} without a match"] if compared > matched else []
+    parts += [f"{lost} that cannot be read"] if lost else []
+    parts += [f"{len(dataset.gallery)} gallery images"]
+    parts += [f"{lost_gallery} that cannot be read"] if lost_gallery else []
+    return ", ".join(parts)
 
 
 def _describe(method: EvaluationMethod) -> str:

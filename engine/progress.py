@@ -27,6 +27,12 @@ class Progress:
         """Restores the progress from its dictionary in a checkpoint (`dataclasses.asdict`)."""
         return cls(state["epoch"], state["iteration"], state["results"] and Results(**state["results"]))
 
+    def describe_place(self) -> str:
+        """Writes which epoch, or iteration of an epoch, was trained last."""
+        if self.iteration:
+            return f"after iteration {self.iteration} of epoch {self.epoch}"
+        return f"after epoch {self.epoch - 1}" if self.epoch > 1 else "before the first iteration"
+
     def is_complete(self, max_epochs: int) -> bool:
         """Tells whether nothing is left to train or to evaluate."""
         return self.epoch > max_epochs and self.results is not None and self.results.epoch == self.epoch - 1

@@ -114,10 +114,11 @@ def _read_state(cfg: CfgNode, lines: list[str]) -> State | None:
         )
     if evaluation := changed_evaluation(cfg, saved["config"]):
         saved["progress"]["results"] = None  # the last results are of another evaluation
-    if Progress.from_state(saved["progress"]).is_complete(cfg.SOLVER.MAX_EPOCHS):
+    progress = Progress.from_state(saved["progress"])
+    if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
         lines[:] = [f"Already trained to the end ({path}); its last results:"]
         return saved
-    lines.append(f"Continuing from {path}")
+    lines.append(f"Continuing from {path}, {progress.describe_place()}")
     if evaluation:
         lines.append(f"Results differ from earlier ones by the settings, too: {'; '.join(evaluation.values())}")
     if changed:

@@ -21,7 +21,7 @@ from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything
 from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback
 from engine.evaluation.best import BestWeights
-from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
+from engine.evaluation.evaluate import EvaluationMethod, Results, count_unreadable, evaluate
 from engine.evaluation.features import EvalShard, extract_features
 from engine.learner import Learner, set_arithmetic
 from engine.progress import Progress, RunningMeans
@@ -246,6 +246,15 @@ class Trainer:
         self.group.raise_on_all(failure, self.stop.signum)
         assert own is not None
         extracted = self.eval_shard.all_gather(own)
+        queries, gallery = count_unreadable(extracted[1], self.num_query)
+        if queries or gallery:
+            self.log.info(
+                "Left out, since they cannot be read: %d of %d queries, %d of %d gallery images",
+                queries,
+                self.num_query,
+                gallery,
+                len(extracted[1]) - self.num_query,
+            )
         if self.group.is_first:
             try:
                 with self.stop.interrupting():

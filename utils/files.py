@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from utils.errors import ConfigError
+from utils.logger import NAME
+from utils.text import one_line
 
 TEMPORARY_SUFFIX = ".tmp"
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, *, folder_given: bool = False) -> None:
     """Makes the folder of an output file and tries to write there, before hours of work depend on it.
+
+    A folder that was not there is logged, since its name may be mistyped; not so with `folder_given`: where the user gave the
+    folder of the output, not a file.
 
     Raises:
         ConfigError: the file could not be written.
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
+        if not (folder_given or path.parent.exists()):
+            path.parent.mkdir(parents=True)
+            logging.getLogger(NAME).info("Made the folder %s, which was not there", one_line(str(path.parent)))
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

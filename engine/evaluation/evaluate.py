@@ -110,6 +110,12 @@ def require_matches(dataset: ReIDDataset) -> None:
         )
 
 
+def count_unreadable(pids: IntArray, num_query: int) -> tuple[int, int]:
+    """Counts the queries and the gallery images that could not be read, by the extracted identities, queries first."""
+    unreadable = pids == UNREADABLE
+    return int(unreadable[:num_query].sum()), int(unreadable[num_query:].sum())
+
+
 class Retrieval:
     """Retrieval of gallery images for queries, from finite features; images that could not be read are left out.
 

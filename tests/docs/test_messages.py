@@ -130,7 +130,7 @@ ORDINARY = (
     r"the generic patterns$",
     r"CMC curve, ",
     r"query …, AP …$",
-    r"… queries, ",
+    r"… with(out)? a match$",
     r"Ranked lists: ",
     r"mirrored features averaged$",
     r"default-src 'none'; script-src ",

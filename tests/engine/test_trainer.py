@@ -380,6 +380,9 @@ def test_too_many_images_that_cannot_be_read_are_a_mistake_whenever_found(tmp_pa
     else:
         assert train(config, tmp_path / "out", *overrides) == 2
         assert "cannot read the image" in messages(tmp_path / "out")[-1]
+        assert train(config, tmp_path / "out", "DATASETS.MAX_UNREADABLE", "1", *overrides[2:]) == 0
+        left_out = "Left out, since they cannot be read: 1 of 3 queries, 0 of 12 gallery images"
+        assert left_out in messages(tmp_path / "out")
 
 
 def test_an_evaluation_that_failed_is_made_up_for_without_training_again(uninterrupted: Path, tmp_path: Path) -> None:

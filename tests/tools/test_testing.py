@@ -111,7 +111,7 @@ def test_results_as_json_and_each_query_as_csv(folder: Path, run: Run) -> None:
     (folder / "=other").symlink_to(folder / "market1501")
     words = ["--weights", "weights.pth", "--json", "results/all.json", "--csv", "results/queries.csv"]
     status, out, err = run("test.py", *words, "DATASETS.TEST_NAMES", names, "DATALOADER.CACHE", "False")
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, "test.py: Made the folder results, which was not there\n")
     lines = out.splitlines()
     assert lines[-2:] == ["Results: results/all.json", "Results: results/queries.csv"]
     content = json.loads((folder / "results/all.json").read_text(encoding="ascii"))
@@ -149,7 +149,9 @@ def test_a_query_that_cannot_be_read_or_has_no_match_has_a_note(folder: Path, tm
         image.unlink()
     words = ["--weights", "weights.pth", "--csv", str(tmp_path / "queries.csv"), "--json", str(tmp_path / "all.json")]
     settings = ["DATASETS.ROOT_DIR", str(tmp_path), "DATASETS.NAMES", "market1501:set", "DATALOADER.CACHE", "False"]
-    assert run("test.py", *words, *settings)[0] == 0
+    status, out, _ = run("test.py", *words, *settings)
+    counts = "3 queries, 1 with a match, 1 without a match, 1 that cannot be read, 8 gallery images;"
+    assert status == 0 and f"market1501:set: {counts}" in out
     with (tmp_path / "queries.csv").open(encoding="utf-8", newline="") as stream:
         rows = [[row[key] for key in ("pid", "rank", "note")] for row in csv.DictReader(stream)]
     assert [row[0] for row in rows] == ["11", "12", "13"] and rows[0][1] and not rows[0][2]
@@ -277,6 +279,7 @@ def test_too_many_images_that_cannot_be_read_are_told(tmp_path: Path, run: Run) 
     words = ["--weights", "weights.pth", "--images", str(tmp_path), "--out", str(tmp_path / "features.npz")]
     status, out, err = run("extract.py", *words, "DATASETS.MAX_UNREADABLE", "0")
     assert (status, out) == (2, "") and "broken.jpg" in err and len(err.splitlines()) == 1
+    assert err.endswith("; DATASETS.MAX_UNREADABLE allows none\n")
 
 
 @pytest.mark.parametrize("tool", ["test.py", "test.py --json", "test.py --csv", "extract.py"])

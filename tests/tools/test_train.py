@@ -69,7 +69,8 @@ def test_sigterm_to_the_whole_group_then_the_same_command_ends_the_run(tmp_path:
 
     ended = train(tmp_path, *arguments, str(int(written[2]) + 1))
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"Continuing from {written[1]}" in ended.stdout.splitlines()[0]
+    first = ended.stdout.splitlines()[0]
+    assert f"Continuing from {written[1]}, after " in first and first.endswith(f"epoch {written[2]}")
     assert "mAP: " in ended.stdout
     log = (tmp_path / "log/small/log.txt").read_text(encoding="utf-8")
     assert log == "".join(lines) + ended.stdout
