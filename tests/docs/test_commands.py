@@ -74,7 +74,7 @@ VARIANTS = (  # in this order
         "wants a data set; tests/tools trains and tests",
     ),
     Variant(
-        r"MODEL\.\S+ my_(loss|head)\.py:", "wants the file above it; tests/docs/test_own_parts.py trains with both"
+        r"[A-Z_.]+ my_(loss|head|solver)\.py:", "wants the file above it; tests/docs/test_own_parts.py trains with each"
     ),
     Variant(
         r"^pip install ",
