@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,16 +40,27 @@ class Progress:
 
 
 class RunningMeans:
-    """Running mean loss over an epoch's batches and accuracy over its images, summed on the device without a wait."""
+    """Running mean loss over an epoch's batches and accuracy over its images, summed on the device without a wait.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        device: holds the sums.
+        labels: names of the losses whose shares in the loss are averaged, too.
+    """
+
+    def __init__(self, device: torch.device, labels: Sequence[str] = ()) -> None:
+        self.labels = list(labels)
+        self.share_sums = torch.zeros(len(self.labels), device=device)
+        self.share_batches = 0
         self.loss_sum = torch.zeros((), device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.batches = 0
         self.images = 0
 
-    def add(self, loss: Tensor, scores: Tensor, pids: Tensor) -> None:
-        """Adds a batch's loss, class scores [B, C] and identities [B]."""
+    def add(self, loss: Tensor, scores: Tensor, pids: Tensor, shares: Tensor | None = None) -> None:
+        """Adds a batch's loss, class scores [B, C], identities [B] and each label's share in the loss."""
+        if shares is not None:
+            self.share_sums += shares
+            self.share_batches += 1
         self.loss_sum += loss.detach()
         self.correct += (scores.detach().argmax(1) == pids).sum()
         self.batches += 1
@@ -58,12 +70,30 @@ class RunningMeans:
         """Returns mean loss and accuracy (0..1) so far; waits for the device."""
         return float(self.loss_sum) / self.batches, int(self.correct) / self.images
 
+    def shares(self) -> dict[str, float]:
+        """Returns each label's mean share in the loss so far; waits for the device."""
+        sums = self.share_sums.tolist() if self.share_batches else []
+        return {label: total / self.share_batches for label, total in zip(self.labels, sums, strict=False)}
+
     def state(self) -> State:
         """Returns the sums for a checkpoint, as plain numbers."""
-        return {**vars(self), "loss_sum": float(self.loss_sum), "correct": int(self.correct)}
+        state = {
+            "loss_sum": float(self.loss_sum),
+            "correct": int(self.correct),
+            "batches": self.batches,
+            "images": self.images,
+        }
+        if not self.labels:
+            return state
+        shares = {"labels": self.labels, "sums": self.share_sums.tolist(), "batches": self.share_batches}
+        return {**state, "shares": shares}
 
     def load(self, state: State) -> None:
         """Restores what `state` returned."""
         self.loss_sum.fill_(state["loss_sum"])
         self.correct.fill_(state["correct"])
         self.batches, self.images = state["batches"], state["images"]
+        shares = state.get("shares")
+        if shares and shares["labels"] == self.labels:  # else of other losses: the means begin with the next batch
+            self.share_sums.copy_(torch.tensor(shares["sums"]))
+            self.share_batches = shares["batches"]

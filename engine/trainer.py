@@ -85,7 +85,7 @@ class Trainer:
         self.learner = Learner(cfg, model, device, group)
         self.notes += self.learner.notes
         self.progress = Progress()
-        self.means = RunningMeans(device)
+        self.means = RunningMeans(device, self.learner.criterion.labels)
         self.bar = ProgressBar()
         if saved:
             self._load(saved)
@@ -113,7 +113,7 @@ class Trainer:
                 if epoch % solver.EVAL_PERIOD == 0 or epoch == solver.MAX_EPOCHS:
                     self._evaluate(epoch)
                 self.progress.epoch, self.progress.iteration = epoch + 1, 0
-                self.means = RunningMeans(self.device)
+                self.means = RunningMeans(self.device, self.learner.criterion.labels)
                 if epoch % solver.CHECKPOINT_PERIOD == 0 or epoch == solver.MAX_EPOCHS:
                     self._save()
             if not self.progress.is_complete(solver.MAX_EPOCHS):  # MAX_EPOCHS was lowered to an epoch never evaluated
@@ -139,7 +139,8 @@ class Trainer:
         for images, pids in self._batches():
             rate = learning_rate(self.cfg, progress.epoch, progress.iteration, total)
             last = progress.iteration + 1 == total
-            self.means.add(*self.learner.train_batch(images, pids, rate=rate, last=last))
+            trained = self.learner.train_batch(images, pids, rate=rate, last=last)
+            self.means.add(*trained, self.learner.criterion.shares)
             progress.iteration += 1
             if progress.iteration % self.cfg.SOLVER.LOG_PERIOD == 0:
                 self._log_means(total)
@@ -199,10 +200,12 @@ class Trainer:
             accuracy,
             rate,
         )
-        step = (epoch - 1) * total + iteration
-        self.recorder.log(
-            {"epoch": epoch, "iteration": step, "train/loss": loss, "train/acc": accuracy, "train/lr": rate}
-        )
+        row: dict[str, float] = {"epoch": epoch, "iteration": (epoch - 1) * total + iteration}
+        row |= {"train/loss": loss, "train/acc": accuracy, "train/lr": rate}
+        if shares := self.means.shares():
+            self.log.info("Losses: %s", ", ".join(f"{label} {share:.3f}" for label, share in shares.items()))
+            row |= {f"train/loss_{label}": share for label, share in shares.items()}
+        self.recorder.log(row)
         if not math.isfinite(loss):
             raise Diverged(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
 

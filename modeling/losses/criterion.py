@@ -22,9 +22,10 @@ IDENTITY = "identity"  # the name of the loss that sees scores
 
 @dataclass(frozen=True)
 class Term:
-    """One loss of one branch in the sum, with its weight."""
+    """One loss of one branch in the sum, with its weight; `label` is its name in the log."""
 
     name: str
+    label: str
     branch: int
     weight: float
     loss: Loss
@@ -35,11 +36,20 @@ class Term:
 
 
 class Criterion(nn.Module):
-    """Weighted sum of losses over branches; a Module, since losses may have parameters."""
+    """Weighted sum of losses over branches; a Module, since losses may have parameters.
+
+    Attributes:
+        labels: names of the losses whose shares in the sum are logged; none where the sum is of the default two with weight 1.
+        shares: of the last batch, the weighted loss of each label [len(labels)], on the device.
+    """
 
     def __init__(self, terms: Sequence[Term]) -> None:
         super().__init__()
         self.terms = tuple(terms)
+        labels = tuple(dict.fromkeys(term.label for term in terms))
+        weighted = any(term.weight != 1 for term in terms)
+        self.labels = labels if len(labels) > 2 or (weighted and len(labels) > 1) else ()
+        self.shares: Tensor | None = None
         self.losses = nn.ModuleDict(
             {f"{term.name}_{term.branch}": term.loss for term in terms if isinstance(term.loss, nn.Module)}
         )
@@ -85,14 +95,20 @@ class Criterion(nn.Module):
             TrainerError: no branch gives what a loss sees.
         """
         total: Tensor | None = None
+        device = branches[0].features.device
+        shares = {label: torch.zeros((), device=device) for label in self.labels}
         for term in self.terms:
             branch = branches[term.branch]
             if term.sees(branch):
                 loss = term.loss(branch.scores, branch.features, pids)  # type: ignore[arg-type]
                 loss = loss if term.weight == 1 else term.weight * loss
                 total = loss if total is None else total + loss
+                if shares:
+                    share = torch.as_tensor(loss, dtype=torch.float32, device=device)
+                    shares[term.label] = shares[term.label] + share.detach().sum()
         if total is None:
             raise TrainerError("nothing can be trained: no branch of the head gives what a loss sees")
+        self.shares = torch.stack(list(shares.values())) if shares else None
         return total
 
 
@@ -107,27 +123,40 @@ def build_criterion(cfg: CfgNode, num_classes: int, widths: Sequence[int]) -> Cr
         ConfigError: a loss cannot be built, or MODEL.BRANCH_WEIGHTS are not of this head.
     """
     factors = branch_weights(cfg, len(widths))
+    losses = list(_losses(cfg))
+    labels = _labels([kind for _, kind, _, _ in losses])
     return Criterion(
         [
-            Term(name, branch, weight * factors[branch], builder(cfg, num_classes, width))
-            for name, weight, builder in _losses(cfg)
+            Term(name, label, branch, weight * factors[branch], builder(cfg, num_classes, width))
+            for (name, _kind, weight, builder), label in zip(losses, labels, strict=True)
             for branch, width in enumerate(widths)
             if weight * factors[branch]
         ]
     )
 
 
-def _losses(cfg: CfgNode) -> Iterator[tuple[str, float, Builder]]:
-    """Yields name, weight and builder of each loss that a configuration chooses."""
+def _labels(kinds: Sequence[str]) -> list[str]:
+    """Makes a label of each kind of loss: of FILE.py:NAME the NAME; the second of a name is NAME_2."""
+    labels: list[str] = []
+    for kind in kinds:
+        label, number = kind.rpartition(":")[2], 1
+        while (numbered := f"{label}_{number}" if number > 1 else label) in labels:
+            number += 1
+        labels.append(numbered)
+    return labels
+
+
+def _losses(cfg: CfgNode) -> Iterator[tuple[str, str, float, Builder]]:
+    """Yields name, kind (as a setting names it), weight and builder of each loss that a configuration chooses."""
     model, sampler = cfg.MODEL, cfg.DATALOADER.SAMPLER
     if "softmax" in sampler:
-        yield IDENTITY, model.ID_LOSS_WEIGHT, IDENTITY_LOSSES.builder(model.ID_LOSS_TYPE)
+        yield IDENTITY, model.ID_LOSS_TYPE, model.ID_LOSS_WEIGHT, IDENTITY_LOSSES.builder(model.ID_LOSS_TYPE)
     if "triplet" in sampler and model.METRIC_LOSS_TYPE != "center":
-        yield "metric", model.TRIPLET_LOSS_WEIGHT, METRIC_LOSSES.builder(model.METRIC_LOSS_TYPE)
+        yield "metric", model.METRIC_LOSS_TYPE, model.TRIPLET_LOSS_WEIGHT, METRIC_LOSSES.builder(model.METRIC_LOSS_TYPE)
     if model.IF_WITH_CENTER == "yes":
-        yield "center", cfg.SOLVER.CENTER_LOSS_WEIGHT, ALSO_LOSSES.builder("center")
+        yield "center", "center", cfg.SOLVER.CENTER_LOSS_WEIGHT, ALSO_LOSSES.builder("center")
     for number, (name, weight) in enumerate(also_losses(cfg), start=1):
-        yield f"also{number}", weight, ALSO_LOSSES.builder(name)
+        yield f"also{number}", name, weight, ALSO_LOSSES.builder(name)
 
 
 def also_losses(cfg: CfgNode) -> list[tuple[str, float]]:

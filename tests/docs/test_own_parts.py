@@ -13,6 +13,8 @@ from engine.config import load_config
 from engine.inference import load_model
 from tests.docs.documents import ROOT
 from tests.engine.small_run import write_config
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.trainers.load import load_profile
 
 
 def parts() -> dict[str, tuple[str, list[str]]]:
@@ -44,4 +46,13 @@ def test_what_the_document_shows_is_trained_with(tmp_path: Path, monkeypatch: py
     assert type(model).__name__ == "AverageAndMaximum"
     assert model.channels == 2 * model.base.out_channels
     assert "mAP" in Path("out/log.txt").read_text(encoding="utf-8")
+    profile = load_profile("reid", project_root=ROOT)
+    parser = LogParser(profile.metrics)
+    found = [*parser.feed_chunk(Path("out/log.txt").read_bytes()), *parser.close()]
+    rows = [row for row in found if any(name.startswith("train/") for name in row)]
+    assert len(rows) == 2  # a line is logged after every second of four batches
+    for row in rows:
+        shares = [row[f"train/loss_{name}"] for name in ("softmax", "triplet", "Compact")]
+        assert 0 < shares[2] < shares[0]  # what the document shows does not drown the identity loss
+        assert abs(sum(shares) - row["train/loss"]) < 0.003 and row["epoch"] == 1
     assert os.getcwd() == str(tmp_path)
