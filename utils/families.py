@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import ConfigError
+from utils.own_code import remember
 
 Builder = Callable[..., Any]
 OWN_FILE = "FILE.py:NAME"  # how messages write the form of a builder in a user's own file
@@ -51,7 +52,8 @@ class Family:
             return ""
         file, _, builder = name.rpartition(":")
         if file.endswith(".py"):
-            return _file_problem(file, builder)
+            problem = _file_problem(file, builder)
+            return problem if Path(file).exists() else f"{problem}; {self._where()}"
         near = difflib.get_close_matches(name, self.names, n=1)
         *first, last = self.forms
         return f"{name!r} is not allowed; choose {', '.join(first)} or {last}" + (
@@ -67,9 +69,19 @@ class Family:
         if problem := self.problem(name):
             raise ConfigError(f"{self.key}: {problem}" if self.key else problem)
         module, _, builder = (self._place(name) or name).rpartition(":")
-        found = _import_file(module) if module.endswith(".py") else importlib.import_module(module)
+        if module.endswith(".py"):
+            remember(Path(module).resolve(), builder, self.key)
+            found = _import_file(module)
+        else:
+            found = importlib.import_module(module)
         build: Builder = getattr(found, builder)
         return build
+
+    def _where(self) -> str:
+        """Says how a file that has moved, or is named from another folder, is found."""
+        return (
+            f"`{self.key or 'the setting'} {OWN_FILE}` at the end of the command says where it is now, from this folder"
+        )
 
     def _place(self, name: str) -> str:
         """Finds a name's `module:function`; empty where the table has none."""

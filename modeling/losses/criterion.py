@@ -92,7 +92,7 @@ class Criterion(nn.Module):
             branches: the head's output in training.
             pids: identities [B].
         Raises:
-            TrainerError: no branch gives what a loss sees.
+            TrainerError: no branch gives what a loss sees, or a loss is not one number.
         """
         total: Tensor | None = None
         device = branches[0].features.device
@@ -101,6 +101,10 @@ class Criterion(nn.Module):
             branch = branches[term.branch]
             if term.sees(branch):
                 loss = term.loss(branch.scores, branch.features, pids)  # type: ignore[arg-type]
+                if isinstance(loss, Tensor) and loss.numel() != 1:
+                    raise TrainerError(
+                        f"the loss {term.label} gives a tensor of shape {list(loss.shape)}, not one number"
+                    )
                 loss = loss if term.weight == 1 else term.weight * loss
                 total = loss if total is None else total + loss
                 if shares:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import engine
 from engine.config import load_config
 from engine.inference import load_model
+from modeling.branch import Branch
+from modeling.losses.criterion import build_criterion
 from tests.docs.documents import ROOT
 from tests.engine.small_run import write_config
+from utils.errors import ConfigError
+from utils.own_code import explain
 from yacs_sweep.logs.parser import LogParser
 from yacs_sweep.trainers.load import load_profile
 
@@ -32,7 +38,9 @@ def test_the_loss_is_20_lines_at_most() -> None:
     assert len(parts()["my_loss.py"][0].splitlines()) <= 20
 
 
-def test_what_the_document_shows_is_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_document_shows_is_trained_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = write_config(tmp_path)
     monkeypatch.chdir(tmp_path)
     overrides = ["SOLVER.MAX_EPOCHS", "1", "OUTPUT_DIR", "out"]
@@ -56,3 +64,23 @@ def test_what_the_document_shows_is_trained_with(tmp_path: Path, monkeypatch: py
         assert 0 < shares[2] < shares[0]  # what the document shows does not drown the identity loss
         assert abs(sum(shares) - row["train/loss"]) < 0.003 and row["epoch"] == 1
     assert os.getcwd() == str(tmp_path)
+
+    capsys.readouterr()
+    criterion = build_criterion(cfg, 8, model.widths)
+    features = torch.zeros(3, model.widths[0])
+    branch = Branch(features, features, torch.zeros(3, 8))
+    with pytest.raises(ValueError) as failed:
+        criterion([branch, branch], torch.zeros(2, dtype=torch.int64))
+    assert not explain(failed.value)  # the identity loss fails first, which is not the user's
+    loss = next(term.loss for term in criterion.terms if term.label == "Compact")
+    with pytest.raises(RuntimeError) as failed:
+        loss(branch.scores, features, torch.zeros(2, dtype=torch.int64))
+    sys.excepthook(failed.type, failed.value, failed.tb)
+    above, below = capsys.readouterr().err.split("\n", 1)
+    shapes = f"scores [3, 8], features [3, {model.widths[0]}], pids [2]"
+    assert above.startswith(f"MODEL.ALSO_LOSSES my_loss.py:Compact failed with {shapes}: RuntimeError: ")
+    assert below.startswith("Traceback")
+
+    monkeypatch.chdir(tmp_path / "out")  # where the checkpoint's head is not
+    with pytest.raises(ConfigError, match=r"^MODEL\.HEAD: my_head\.py: .*; `MODEL\.HEAD FILE\.py:NAME` at the end"):
+        load_model(cfg, "best.pth")

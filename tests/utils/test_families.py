@@ -24,7 +24,7 @@ def test_builders_are_imported_when_they_are_asked_for() -> None:
     [
         ("pth", r"^'pth' is not allowed; choose path, join, away, many/<name> or FILE.py:NAME; did you mean path\?$"),
         ("many/", "^'many/' is not allowed"),
-        ("nowhere.py:build", r"^nowhere.py: cannot be read: No such file"),
+        ("nowhere.py:build", r"^nowhere.py: cannot be read: No such file.*; `the setting FILE.py:NAME` at the end of"),
     ],
 )
 def test_a_wrong_name_is_told(name: str, problem: str) -> None:
