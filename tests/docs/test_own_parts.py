@@ -58,11 +58,11 @@ def test_what_the_document_shows_is_trained_with(
     parser = LogParser(profile.metrics)
     found = [*parser.feed_chunk(Path("out/log.txt").read_bytes()), *parser.close()]
     rows = [row for row in found if any(name.startswith("train/") for name in row)]
-    assert len(rows) == 2  # a line is logged after every second of four batches
-    for row in rows:
-        shares = [row[f"train/loss_{name}"] for name in ("softmax", "triplet", "Compact")]
+    assert len(rows) == 4  # two after every second of four batches: the line of the loss is a row at once
+    for whole, parts_of_it in zip(rows[::2], rows[1::2], strict=True):
+        shares = [parts_of_it[f"train/loss_{name}"] for name in ("softmax", "triplet", "Compact")]
         assert 0 < shares[2] < shares[0]  # what the document shows does not drown the identity loss
-        assert abs(sum(shares) - row["train/loss"]) < 0.003 and row["epoch"] == 1
+        assert abs(sum(shares) - whole["train/loss"]) < 0.003 and whole["epoch"] == parts_of_it["epoch"] == 1
     assert os.getcwd() == str(tmp_path)
 
     capsys.readouterr()
