@@ -24,7 +24,7 @@ NAMED = 4  # parameters that matter
 SURE = {  # by the verdict's `clear`
     True: "Ahead of the others by more than chance.",
     False: "Not the only candidate: others may be as good.",
-    None: "Not known yet: that takes several seeds.",
+    None: "Not known yet: that takes several {}s.",
 }
 
 ALONE = "Nothing to compare with: no other {} has finished."
@@ -86,7 +86,8 @@ def _sure(findings: Findings) -> str:
         return f"<p>{ALONE.format(sweep.noun)}</p>" if sweep.best is not None else ""
     brief = without_long(verdict.text)
     more = f"<details><summary>In numbers</summary><p>{escape(verdict.text)}</p></details>"
-    found = f"<p><b>{escape(SURE[verdict.clear])}</b></p><p>{escape(brief)}</p>{more if brief != verdict.text else ''}"
+    clear = SURE[verdict.clear].format(sweep.repeat_noun)
+    found = f"<p><b>{escape(clear)}</b></p><p>{escape(brief)}</p>{more if brief != verdict.text else ''}"
     if (many := len(sweep.finished)) > 10 and not sweep.by_points:
         found += (
             f"<p>The best of {many} values is an optimistic estimate of what its configuration gives on average.</p>"
