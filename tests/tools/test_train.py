@@ -47,6 +47,7 @@ def test_missing_data_are_one_line_and_create_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.yml"]
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_whole_group_then_the_same_command_ends_the_run(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     arguments = ["--cfg", config.name, "DATALOADER.NUM_WORKERS", "2", "SOLVER.MAX_EPOCHS"]

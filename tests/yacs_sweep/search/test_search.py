@@ -154,6 +154,7 @@ def test_wrong_warm_starts_are_told_before_anything_is_created(tmp_path: Path, w
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.slow
 def test_warm_start_from_a_sweep_of_the_wandb_server(tmp_path: Path) -> None:
     here, other = tmp_path / "here", tmp_path / "other"
     here.mkdir()

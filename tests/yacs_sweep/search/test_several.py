@@ -147,6 +147,7 @@ def run(sweep: LocalController, trials: int, call: Callable[[float, float], tupl
     return found
 
 
+@pytest.mark.slow
 def test_search_learns_what_a_constraint_forbids(tmp_path: Path) -> None:
     # Both objectives would have x large; the constraint allows a half at most.
     sweep = controller(tmp_path, CONSTRAINED)

@@ -117,7 +117,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
 
             # The table of the report has the trial, its new values, and loads anew when one has ended.
             value = f"report.store.value(report.store.row('{name}'), 'val/mAP')"
-            chromium.until(f"return {value} === 12.5", 20)
+            chromium.until(f"return {value} === 12.5", 60)
             curve = f"report.store.curves['{name}']['val/mAP']"
             assert chromium.run(f"return [{curve}.x.at(-1), {curve}.y.at(-1)]") == [77, 12.5]
 
@@ -127,7 +127,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             with paths.trial(name).metrics.open("a") as file:
                 file.write('{"step": 1000, "epoch": 78, "train/loss": 1.5}\n')
             cells = f"document.querySelector('#running [data-trial=\"{name}\"]').cells"
-            chromium.until(f"return {cells}[3].textContent === '12.5 (epoch 77)'", 20)
+            chromium.until(f"return {cells}[3].textContent === '12.5 (epoch 77)'", 60)
             assert "running" in chromium.run("return document.querySelector('.tiles').textContent")
 
             # The connection breaks: rows that are written meanwhile come afterwards, each once (Last-Event-ID).
@@ -139,9 +139,9 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             time.sleep(1.5)  # the server has read these rows, and nobody listens
             cable.plug_in()
             chromium.until("return document.querySelector('.connection.open') !== null", 30)
-            chromium.until(f"return {metric} === '14.5'", 20)
+            chromium.until(f"return {metric} === '14.5'", 60)
             assert chromium.run(f"return seen['{name}'].filter((step) => step > 1000)") == [1001, 1002]
-            chromium.until(f"return {value} === 14.5", 20)
+            chromium.until(f"return {value} === 14.5", 60)
             chromium.messages()  # of the connection that broke
 
             # Pause, resume: the button says what it will do.
@@ -165,9 +165,9 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             record = paths.record(victim)
             assert record is not None and record.state == "stopped"
             told = "[...document.querySelectorAll('#live > .told')].map((each) => each.textContent).join()"
-            chromium.until(f"return {told} === '{victim} has ended.'", 20)
+            chromium.until(f"return {told} === '{victim} has ended.'", 60)
 
-            chromium.until(f"return report.store.field(report.store.row('{victim}'), 'state') === '{record.state}'", 20)
+            chromium.until(f"return report.store.field(report.store.row('{victim}'), 'state') === '{record.state}'", 60)
             chromium.run("document.getElementById('reload')?.click()")
             chromium.until("return document.querySelector('.news').hidden", 30)
             assert chromium.run("return document.querySelector('header h1').textContent") == "slow"
@@ -181,10 +181,10 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             chromium.until("return document.querySelectorAll('#running tbody tr').length === 3", 30)
 
             # A trial that began after the page was made has a page of its own, whose output follows.
-            chromium.until(f"return {BEGUN} !== undefined", 20)
+            chromium.until(f"return {BEGUN} !== undefined", 60)
             begun_since = chromium.run(f"return {BEGUN}")
             chromium.run(f"document.querySelector('#running [data-trial=\"{begun_since}\"] a').click()")
-            chromium.until(f"return report.store.details['{begun_since}']?.command?.includes('train.py')", 20)
+            chromium.until(f"return report.store.details['{begun_since}']?.command?.includes('train.py')", 60)
             with paths.trial(begun_since).stdout.open("a") as file:
                 file.write("a line that was printed later\n")
             chromium.until("return document.querySelector('.tail')?.textContent.includes('printed later')", 30)
@@ -234,7 +234,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
                 assert last is not None
                 last.state, last.value = "finished", 4.0
                 write_seed(seeds, last, [5.0, 4.0])
-                chromium.until(f"return {point.format('value')} === 3", 20)
+                chromium.until(f"return {point.format('value')} === 3", 60)
                 assert chromium.run(f"return [{point.format('seeds')}, {point.format('rank')}]") == [2, 2]
                 assert chromium.run("return report.store.field(report.store.row('point-0000'), 'rank')") == 1
                 assert chromium.run("return report.store.curves['point-0001'].loss.y") == [7, 3]

@@ -127,6 +127,7 @@ def test_the_worst_continue_from_the_best(tmp_path: Path) -> None:
     assert records(ran.dir) == found
 
 
+@pytest.mark.slow
 def test_one_worker_reproduces_a_sweep(tmp_path: Path) -> None:
     def outcome(ran: Ran) -> list[tuple[Any, ...]]:
         assert ran.code == 0, ran.out + ran.err
@@ -169,6 +170,7 @@ def test_a_copied_trial_is_one_offline_run(tmp_path: Path) -> None:
     assert folders == sorted(record["id"] for record in records(ran.dir))
 
 
+@pytest.mark.slow
 def test_the_report_tells_the_line_of_descent(tmp_path: Path) -> None:
     ran = run(tmp_path, "--assume-resume")
     assert ran.code == 0, ran.out + ran.err

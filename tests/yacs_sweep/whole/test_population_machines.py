@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.postgres import Postgres
 from tests.sweeping import environment, start, write_sweep
 from tests.trainers import roles, wait_until
@@ -19,6 +21,7 @@ from yacs_sweep.search.storage.url import URL_VARIABLE
 server, nothing_stays = test_postgres.server, test_postgres.nothing_stays
 
 
+@pytest.mark.slow
 @needs_server
 def test_members_are_resumed_when_their_agents_die(tmp_path: Path, server: Postgres) -> None:
     env = environment(tmp_path, **{URL_VARIABLE: server.url, LEASE_VARIABLE: str(LEASE)})

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.postgres import Postgres
 from tests.sweeping import environment, start, sweep, write_sweep
 from tests.trainers import roles, wait_until
@@ -65,6 +67,7 @@ def test_trials_are_resumed_when_their_agents_die(tmp_path: Path, server: Postgr
     check(folder, 12, repeated=True)
 
 
+@pytest.mark.slow
 @needs_server
 def test_rungs_are_kept_while_the_storage_is_away(tmp_path: Path) -> None:
     """A trial that comes to its rung meanwhile runs on: nobody can say that it is to pause."""

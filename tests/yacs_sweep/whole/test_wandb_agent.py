@@ -104,6 +104,7 @@ def test_wandb_agent_runs_our_trials_through_the_launcher(tmp_path: Path) -> Non
         assert all(request.status == 200 for request in server.record.requests())
 
 
+@pytest.mark.slow
 def test_wandb_agent_of_a_machine_that_does_not_know_the_sweep(tmp_path: Path) -> None:
     with start_server() as server:
         name = profile_sweep(server, project(tmp_path / "project"), "SOLVER.MAX_EPOCHS", "1")
@@ -131,6 +132,7 @@ def test_the_servers_stop_ends_a_trial_of_wandb_agent(tmp_path: Path) -> None:
             assert json.loads(run.summary)["sweep/state"] == "killed"
 
 
+@pytest.mark.slow
 def test_wandb_agent_runs_a_program_of_ours_itself(tmp_path: Path) -> None:
     with start_server() as server:
         folder = project(tmp_path / "project")

@@ -257,6 +257,7 @@ def test_rows_of_too_long_an_outage_are_kept_and_the_command_shown_uploads_them(
         assert json.loads(run.summary)["sweep/state"] == "finished"
 
 
+@pytest.mark.slow
 def test_going_on_after_too_long_an_outage_sends_what_is_missing_once(tmp_path: Path) -> None:
     words = new_sweep(tmp_path, grid(0.0001, 0.0002), *SLOW)
     with start_server() as server:
@@ -319,6 +320,7 @@ def test_ctrl_c_in_an_outage_ends_in_time_and_says_how_to_upload(tmp_path: Path)
         assert [steps(run)] == metrics(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_that_could_never_be_opened_is_kept_for_upload(tmp_path: Path) -> None:
     words = new_sweep(tmp_path, grid(0.0001, 0.0002))
     with start_server() as server, started(server, tmp_path, *words, env=SHORT) as launcher:

@@ -48,6 +48,7 @@ def test_the_servers_runs_log_means_and_the_seeds_are_runs_of_a_group(tmp_path: 
             assert other.metric("val/mAP")[-1] == row["value"]
 
 
+@pytest.mark.slow
 def test_a_stop_of_the_point_ends_its_trial_and_its_further_seeds(tmp_path: Path) -> None:
     words = ("SOLVER.MAX_EPOCHS", "200", "TOY.SECONDS", "0.05", "--count", "2")
     with (

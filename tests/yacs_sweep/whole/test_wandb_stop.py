@@ -44,6 +44,7 @@ def test_a_stopped_trial_is_gone_within_five_seconds_even_if_it_is_silent_and_de
         assert "sweep/stopped_early" not in json.loads(second.summary)
 
 
+@pytest.mark.slow
 def test_a_run_of_the_local_controller_that_is_stopped_on_its_page_is_stopped(tmp_path: Path) -> None:
     # The client would interrupt the agent, whose trial would be tried again.
     words = ("--controller", "local", "--wandb-mode", "online", "SOLVER.MAX_EPOCHS", "200", "TOY.SECONDS", "0.2")

@@ -82,6 +82,7 @@ def test_every_plot_is_drawn(chromium: Page, files: dict[str, Path], width: int,
     assert (tmp_path / "page.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 def test_odd_sweeps_draw_without_complaint(chromium: Page, files: dict[str, Path]) -> None:
     for name, path in files.items():
         chromium.show(path)
