@@ -143,7 +143,7 @@ class WandbController:
             return GivenRun(replace(self.given, type="resume" if again else "run"))
         self.watch = StateWatch(self.paths, self.project, self.entity)
         names = self.paths.sweep_id, self.project, self.entity
-        again = bool(self.retry) or self.taken.any()
+        again = bool(self.retry) or self.taken.any_left()
         return Heartbeat(*names, agent, may_have_ended=again, why_ended=self.watch.why_ended, taken=self.taken.add)
 
     def _explain(self, agent: Agent, heartbeat: Heartbeat | GivenRun) -> None:
@@ -210,6 +210,7 @@ class WandbController:
 
     def _run_again(self, agent: Agent, heartbeat: Heartbeat | GivenRun, record: TrialRecord) -> None:
         """Resumes a trial that was lost or interrupted, in its folder and as its run."""
+        self.taken.drop(record.id)  # it has begun, and its agent died
         run = self._begin(agent, record.id, record.params)
         assignment = Assignment(record.id, record.name, record.number, record.params, retry_of=record.retry_of)
         self._run(agent, heartbeat, run, assignment, None)

@@ -76,26 +76,28 @@ class TakenRuns:
         with contextlib.suppress(OSError), exclusive(self._paths.agents / "claim.lock"):
             self._write({id: entry for id, entry in read_json(self._path).items() if id != run_id})
 
-    def any(self) -> bool:
-        """Tells whether there is a run that has not begun, as far as this file knows."""
-        return bool(read_json(self._path))
+    def any_left(self) -> bool:
+        """Tells whether an agent has left a run behind that has not begun."""
+        return bool(self._left(read_json(self._path)))
 
     def claim(self) -> Command | None:
         """Makes a run this agent's that an agent has left behind; returns None where there is none."""
-        if not self.any():
+        if not self.any_left():
             return None
         with exclusive(self._paths.agents / "claim.lock"):
             entries = read_json(self._path)
-            left = [id for id, entry in entries.items() if not agent_lives(self._paths.agents, entry["agent"])]
-            if not left:
+            found = next(iter(self._left(entries)), None)
+            if found is None:
                 return None
-            begun = {record.id for record in self._paths.records()}
-            entries = {id: entry for id, entry in entries.items() if id not in left or id not in begun}
-            found = next((id for id in left if id in entries), None)
-            if found is not None:
-                entries[found] = {**entries[found], "agent": self._owner}
-            self._write(entries)
-            return None if found is None else Command("run", found, entries[found]["args"])
+            args = entries[found]["args"]
+            self._write({**entries, found: {"agent": self._owner, "args": args}})
+            return Command("run", found, args)
+
+    def _left(self, entries: dict[str, Any]) -> list[str]:
+        """Lists the runs of dead agents that have no trial."""
+        left = [id for id, entry in entries.items() if not agent_lives(self._paths.agents, entry["agent"])]
+        begun = {record.id for record in self._paths.records()} if left else set()
+        return [id for id in left if id not in begun]
 
     def _write(self, entries: dict[str, Any]) -> None:
         write_atomically(self._path, to_json(entries) + "\n", durable=False)
