@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from yacs.config import CfgNode  # noqa: E402
 
-from configs.defaults import _C  # noqa: E402
+from benchmarks.lpc_learning import recipe  # noqa: E402
 from data.build import build_dataset, build_eval_loader, build_train_loader  # noqa: E402
 from engine.checkpoint import seed_everything  # noqa: E402
 from engine.distributed import ProcessGroup  # noqa: E402
@@ -48,7 +48,7 @@ CHANGES: dict[str, tuple[str, list[object]]] = {
     "first moments forgotten sooner": ("schedule", ["SOLVER.BETAS", (0.8, 0.999)]),
     "lower rates for earlier layers": ("regularisation", ["SOLVER.LAYER_DECAY", 0.8]),
     "eight images of an identity": ("sampling", ["DATALOADER.NUM_INSTANCE", 8]),
-    "bicubic": ("input", ["INPUT.INTERPOLATION", "bicubic"]),
+    "bicubic": ("images", ["INPUT.INTERPOLATION", "bicubic"]),
 }
 
 
@@ -98,24 +98,15 @@ def main() -> int:
     print(f"{options.steps} steps, {options.seeds} seeds, {torch.get_num_threads()} threads")
     print("| preset | change | mAP of each seed | mean ± standard error | against the recipe, seed by seed | s |")
     print("|---|---|---|---|---|---|")
-    recipe: list[float] = []
+    of_recipe: list[float] = []
     for name in chosen:
         preset, words = CHANGES[name]
         started, reached = time.process_time(), []
         for seed in range(options.seeds):
-            cfg = _C.clone()
-            cfg.merge_from_list(
-                [
-                    "MODEL.NAME", "mobilenet_v2", "MODEL.PRETRAIN_PATH", str(options.weights),
-                    "INPUT.SIZE_TRAIN", (128, 64), "INPUT.SIZE_TEST", (128, 64), "INPUT.PADDING", 5,
-                    "DATASETS.NAMES", (f"market1501:{options.data.name}",), "DATASETS.ROOT_DIR", str(options.data.parent),
-                    "DATALOADER.NUM_WORKERS", 0, "DATALOADER.CACHE", False, "SOLVER.IMS_PER_BATCH", 48,
-                    "SOLVER.BASE_LR", 0.001, "SOLVER.SEED", seed, *words,
-                ]
-            )  # fmt: skip
+            cfg = recipe(options.data, options.weights, "SOLVER.SEED", seed, *words)
             reached.append(mean_average_precision(cfg, options.steps))
-        recipe = recipe or reached
-        gains = [ours - theirs for ours, theirs in zip(reached, recipe, strict=True)]
+        of_recipe = of_recipe or reached
+        gains = [ours - theirs for ours, theirs in zip(reached, of_recipe, strict=True)]
         gain = "" if gains == [0.0] * len(gains) else f"{statistics.mean(gains):+.1f} ± {standard_error(gains):.1f}"
         each = ", ".join(f"{value:.1f}" for value in reached)
         words_told = " ".join(map(str, words))

@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from yacs.config import CfgNode  # noqa: E402
+
 from configs.defaults import _C  # noqa: E402
 from data.build import build_dataset, build_eval_loader, build_train_loader  # noqa: E402
 from engine.checkpoint import seed_everything  # noqa: E402
@@ -33,6 +35,21 @@ EXPECTED = {"before training": (16.1, 34.9), "after 40 steps": (56.7, 78.0)}
 STEPS, WARM_UP = 40, 5
 
 
+def recipe(data: Path, weights: Path, *words: object) -> CfgNode:
+    """Returns the settings of the recipe on lpc, in folder `data`, with further `KEY, value, …` at the end."""
+    cfg = _C.clone()
+    cfg.merge_from_list(
+        [
+            "MODEL.NAME", "mobilenet_v2", "MODEL.PRETRAIN_PATH", str(weights),
+            "INPUT.SIZE_TRAIN", (128, 64), "INPUT.SIZE_TEST", (128, 64), "INPUT.PADDING", 5,
+            "DATASETS.NAMES", (f"market1501:{data.name}",), "DATASETS.ROOT_DIR", str(data.parent),
+            "DATALOADER.NUM_WORKERS", 0, "DATALOADER.CACHE", False, "SOLVER.IMS_PER_BATCH", 48,
+            "SOLVER.BASE_LR", 0.001, *words,
+        ]
+    )  # fmt: skip
+    return cfg
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the set")
@@ -42,16 +59,7 @@ def main() -> int:
     if options.data is None or options.weights is None:
         print("not run: needs --data and --weights")
         return 0
-    cfg = _C.clone()
-    cfg.merge_from_list(
-        [
-            "MODEL.NAME", "mobilenet_v2", "MODEL.PRETRAIN_PATH", str(options.weights),
-            "INPUT.SIZE_TRAIN", (128, 64), "INPUT.SIZE_TEST", (128, 64), "INPUT.PADDING", 5,
-            "DATASETS.NAMES", (f"market1501:{options.data.name}",), "DATASETS.ROOT_DIR", str(options.data.parent),
-            "DATALOADER.NUM_WORKERS", 0, "DATALOADER.CACHE", False, "SOLVER.IMS_PER_BATCH", 48,
-            "SOLVER.BASE_LR", 0.001, *options.overrides,
-        ]
-    )  # fmt: skip
+    cfg = recipe(options.data, options.weights, *options.overrides)
     logging.disable()
     seed_everything(cfg.SOLVER.SEED)
     device = resolve_device(cfg.MODEL.DEVICE)
