@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a setting decides."""
+    """Kinds of settings, by what they decide."""
 
     PLACE = "where files lie, and where a run is recorded"
     MACHINE = "how and on what is computed: results differ by rounding"

@@ -182,12 +182,12 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def build_adam(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Builds Adam."""
+    """Builds Adam with SOLVER.BASE_LR and SOLVER.BETAS."""
     return torch.optim.Adam(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=True)
 
 
 def build_adamw(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Builds AdamW."""
+    """Builds AdamW with SOLVER.BASE_LR and SOLVER.BETAS."""
     return torch.optim.AdamW(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=True)
 
 

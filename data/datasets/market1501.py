@@ -31,7 +31,7 @@ def read(request: DatasetRequest) -> ReIDDataset:
 def read_same_layout(
     request: DatasetRequest, usual: Sequence[str], splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY)
 ) -> ReIDDataset:
-    """Reads a data set of this layout from the first of its usual folders that is there."""
+    """Reads a data set of this layout from the first of its usual folders that exists."""
     folder = request.find_folder(usual, splits[0] if request.wanted.train else splits[1])
     return read_market1501(request.name, folder, splits, request.wanted)
 

@@ -42,7 +42,7 @@ _EXPECTED = "list_train.txt, list_query.txt, list_gallery.txt and {} in {}; say 
 
 
 def read(request: DatasetRequest) -> ReIDDataset:
-    """Reads version 2, or version 1 where only that is there; raises DatasetError as `_read` does."""
+    """Reads version 2, or version 1 where version 2 is missing; raises DatasetError as `_read` does."""
     return _read(request, (_V2, _V1))
 
 
@@ -57,7 +57,7 @@ def read_version_2(request: DatasetRequest) -> ReIDDataset:
 
 
 def _read(request: DatasetRequest, versions: Sequence[_Version]) -> ReIDDataset:
-    """Reads the first of `versions` that is there.
+    """Reads the first of `versions` that exists.
 
     Raises:
         DatasetError: missing folders or lists, lines of another form, or an empty list.

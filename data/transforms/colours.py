@@ -65,7 +65,7 @@ def change_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def invert(images: Tensor, _values: Tensor) -> Tensor:
-    """Inverts images."""
+    """Replaces each value v by 255 - v."""
     return 255 - images
 
 

@@ -1,4 +1,4 @@
-"""Center loss."""
+"""Center loss: pulls features towards a learnt center of their class."""
 
 from __future__ import annotations
 
