@@ -1,6 +1,6 @@
-"""Reader of an experiment: defaults, then a YAML file, then KEY VALUE words, with all mistakes collected.
+"""Reader of an experiment: defaults, then a YAML file with those it is based on, then KEY VALUE words.
 
-Imports no torch, so that mistakes are reported without delay.
+All mistakes are collected. Imports no torch, so that they are reported without delay.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from utils.command_line import SOURCE as COMMAND_LINE
 from utils.command_line import late_option
 from utils.errors import ConfigError
 
+_BASE = "_BASE_"  # names the files that a file is based on, as in detectron2 and fast-reid
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -36,7 +37,8 @@ def load_config(
     """Reads the configuration of a run; it is frozen, and an empty OUTPUT_DIR is filled in.
 
     Args:
-        config_file: YAML in the shape of `configs/defaults.py`.
+        config_file: YAML in the shape of `configs/defaults.py`; `_BASE_` names one or several files below it, relative
+            to the file, whose values it changes.
         overrides: alternating dotted keys and values, as on the command line; they win over the file.
         for_training: whether the file of starting weights must exist, unless the run resumes from a checkpoint.
         note: receives one line that names the keys without effect.
@@ -44,8 +46,13 @@ def load_config(
         ConfigError: all mistakes of the file and of the overrides; nothing has been created.
     """
     config = _C.clone()
-    given = list(flatten(_read_yaml(config_file)).items())
-    problems = _merge(config, config_file, given)
+    given: list[tuple[str, Any]] = []
+    problems: list[str] = []
+    for file, tree in _files(config_file):
+        pairs = list(flatten(tree).items())
+        given += pairs
+        problems += _merge(config, file, pairs)
+    problems = list(dict.fromkeys(problems))  # a file may be the base of two
     in_file = set(_conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)))
     words = list(_pairs(overrides, problems))
     problems += _merge(config, COMMAND_LINE, words)
@@ -199,6 +206,37 @@ def _conflicts(config: CfgNode, for_training: bool, needs_weights: bool) -> Iter
         yield "MODEL.PRETRAIN_PATH: is empty, but MODEL.PRETRAIN_CHOICE self needs a file"
     if choice != "none" and path and not os.path.isfile(path):
         yield f"MODEL.PRETRAIN_PATH: no such file: {path}"
+
+
+def _files(config_file: str, above: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields a config file and its content, after those that it is based on; of two values the later counts.
+
+    Args:
+        config_file: the file.
+        above: files that are based on it, the first is the one that was given.
+    Raises:
+        ConfigError: a file is missing or broken, or is based on itself.
+    """
+    if any(_same_file(config_file, file) for file in above):
+        circle = " -> ".join([*above, config_file])
+        raise ConfigError(f"{above[-1]}: {_BASE}: the files are based on each other in a circle: {circle}")
+    try:
+        tree = _read_yaml(config_file)
+    except ConfigError as error:
+        raise ConfigError([f"{above[-1]}: {_BASE}: {line}" if above else line for line in error.problems]) from None
+    named = tree.pop(_BASE, [])
+    bases = named if isinstance(named, list) else [named]
+    for base in bases:
+        if not isinstance(base, str) or not base:
+            raise ConfigError(f"{config_file}: {_BASE}: {base!r} is not the name of a file")
+        path = os.path.join(os.path.dirname(config_file), os.path.expanduser(base))
+        yield from _files(os.path.normpath(path), (*above, config_file))
+    yield config_file, tree
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Tells whether two paths lead to the same file."""
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 class _YamlLoader(yaml.SafeLoader):

@@ -180,6 +180,70 @@ def test_a_file_that_is_wrong_is_one_line(tmp_path: Path, content: str, expected
     assert "\n" not in problem
 
 
+def write(path: Path, content: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_changes_what_those_below_it_say(tmp_path: Path) -> None:
+    write(tmp_path / "root.yml", "SOLVER: {BASE_LR: 1, MAX_EPOCHS: 1, STEPS: [1]}\nMODEL: {NAME: resnet18}\n")
+    write(tmp_path / "sets" / "base.yml", "_BASE_: ../root.yml\nSOLVER: {MAX_EPOCHS: 2, STEPS: [2]}\n")
+    file = write(tmp_path / "sets" / "x.yml", "SOLVER: {STEPS: [3]}\n_BASE_: base.yml\n")
+    cfg = load_config(file, ["SOLVER.GAMMA", "0.5"])
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_EPOCHS, cfg.SOLVER.STEPS, cfg.SOLVER.GAMMA) == (1, 2, (3,), 0.5)
+    assert (cfg.MODEL.NAME, cfg.OUTPUT_DIR) == ("resnet18", "log/x")
+    assert "_BASE_" not in cfg.dump()
+    copy = write(tmp_path / "elsewhere" / "x.yml", cfg.dump())
+    assert load_config(copy) == cfg
+
+
+def test_of_several_files_below_the_later_counts(tmp_path: Path) -> None:
+    write(tmp_path / "root.yml", "SOLVER: {BASE_LR: 1, GAMMA: 1}\n")
+    write(tmp_path / "a.yml", "_BASE_: root.yml\nSOLVER: {BASE_LR: 2, MAX_EPOCHS: 2}\n")
+    write(tmp_path / "b.yml", "_BASE_: root.yml\nSOLVER: {MAX_EPOCHS: 3, GAMMA: 3}\n")
+    cfg = load_config(write(tmp_path / "x.yml", "_BASE_: [a.yml, b.yml]\n"))
+    # The second brings the root's value, too, as fvcore's reader does.
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_EPOCHS, cfg.SOLVER.GAMMA) == (1, 3, 3)
+
+
+def test_a_mistake_of_a_file_below_names_that_file_once(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.yml", "SOLVER: {BASE_LRR: 1}\n")
+    write(tmp_path / "a.yml", "_BASE_: base.yml\n")
+    write(tmp_path / "b.yml", "_BASE_: base.yml\n")
+    (problem,) = problems(write(tmp_path / "x.yml", "_BASE_: [a.yml, b.yml]\n"))
+    assert problem == f"{base}: SOLVER.BASE_LRR: unknown key; did you mean SOLVER.BASE_LR?"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"x.yml": "_BASE_: no.yml\n"}, "{x.yml}: _BASE_: {no.yml}: no such config file; "),
+        ({"x.yml": "_BASE_: far/no.yml\n"}, "{x.yml}: _BASE_: {far/no.yml}: no such folder: {far}"),
+        ({"x.yml": "_BASE_: a.yml\n", "a.yml": "_BASE_: far/no.yml\n"}, "{a.yml}: _BASE_: {far/no.yml}: no such folder"),
+        ({"x.yml": "_BASE_: 3\n"}, "{x.yml}: _BASE_: 3 is not the name of a file"),
+        ({"x.yml": "_BASE_:\n"}, "{x.yml}: _BASE_: None is not the name of a file"),
+        ({"x.yml": "_BASE_: a.yml\n", "a.yml": "- 1\n"}, "{x.yml}: _BASE_: {a.yml}: holds list"),
+        ({"x.yml": "_BASE_: x.yml\n"}, "{x.yml}: _BASE_: the files are based on each other in a circle: {x.yml} -> {x.yml}"),
+        (
+            {"x.yml": "_BASE_: s/a.yml\n", "s/a.yml": "_BASE_: ../x.yml\n"},
+            "{s/a.yml}: _BASE_: the files are based on each other in a circle: {x.yml} -> {s/a.yml} -> {x.yml}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_below_that_is_wrong_is_one_line(tmp_path: Path, files: dict[str, str], expected: str) -> None:
+    for name, content in files.items():
+        write(tmp_path / name, content)
+    (problem,) = problems(str(tmp_path / "x.yml"))
+    assert problem.startswith(expected.replace("{", f"{tmp_path}/").replace("}", ""))
+    assert "\n" not in problem
+
+
+def test_only_files_have_files_below(plain: str) -> None:
+    (problem,) = problems(plain, "_BASE_", "x.yml")
+    assert problem.startswith("command line: _BASE_: unknown key")
+
+
 def test_a_missing_file_names_those_there(plain: str) -> None:
     (problem,) = problems(str(Path(plain).parent / "plan.yml"))
     assert "no such config file" in problem
@@ -193,7 +257,7 @@ def test_an_empty_section_and_an_empty_file_are_the_defaults(tmp_path: Path) -> 
         assert load_config(str(file)).SOLVER == _C.SOLVER
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").rglob("*.yml")), ids=lambda path: path.name)
 def test_every_shipped_config_is_valid(file: Path) -> None:
     load_config(str(file))
 

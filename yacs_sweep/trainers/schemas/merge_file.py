@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError
 from ...base.wording import show
 from ...base.yaml_document import Document, KeyPath, read_yaml, read_yaml_file
+from ...records.inputs import includes_of
 from ...spec.slips import joined_digits, meant_key, meant_mapping, value_parts
 from ..styles import parse_literal, yacs_text
 from .schema import Schema
+
+_BASE = "_BASE_"  # fvcore's key of the files that a file is based on; a tree may have a key `BASE` of its own
 
 
 class LenientMerge:
@@ -91,23 +96,46 @@ def merge_leniently(schema: Schema, config_file: str, refusal: str, lenient: boo
         ConfigError: the file's mistakes, else the tree's refusal. Values of another type are none where the trainer is
             `lenient`: it converts them itself.
     """
-    document = read_yaml_file(config_file)
-    merge = LenientMerge(schema, document)
-    if isinstance(document.data, dict):
-        merge.merge(document.data)
-    else:
-        merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
+    merge = _merge_with_bases(schema, Path(config_file), ())
+    base = f"config key: {_BASE}" in refusal
+    if base:
+        text = f"{config_file}: {_BASE}: the trainer's schema takes no other files' values; write them here"
+        merge.adapted.insert(0, text)
     if merge.problems or not (lenient and merge.adapted):
-        found = [*merge.problems, *merge.adapted]
+        found = [*merge.problems, *(() if lenient else merge.adapted)]
         _, mismatch, words = refusal.partition("Type mismatch")
         key = words.rpartition("config key: ")[2]
         place = next((place for place, line in enumerate(found) if mismatch and f": {key}: " in line), None)
         if place is not None:  # one line for one fault, with the tree's words
             found[place] += f" ({mismatch}{words})"
-        elif not merge.problems and not (merge.adapted and mismatch):  # the refusal is of something else
+        elif not merge.problems and not (merge.adapted and mismatch) and not base:  # the refusal is of something else
             found.append(f"{config_file}: does not fit the trainer's schema: {refusal}")
         raise ConfigError(found)
     return replace(schema, values={**schema.values, **merge.values})
+
+
+def _merge_with_bases(schema: Schema, file: Path, above: tuple[Path, ...]) -> LenientMerge:
+    """Merges a file on top of those that it is based on; `above` are the files that are based on it.
+
+    Of files in a circle, which the trainer refuses, each is read once.
+    """
+    document = read_yaml_file(os.fspath(file))
+    merge = LenientMerge(schema, document)
+    if not isinstance(document.data, dict):
+        merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
+        return merge
+    if _BASE in schema.values:  # the trainer's own, for something else
+        merge.merge(document.data)
+        return merge
+    for name in includes_of({_BASE: document.data.get(_BASE)}):
+        path = Path(os.path.normpath(file.parent / Path(name).expanduser()))
+        if path not in (*above, file):
+            below = _merge_with_bases(schema, path, (*above, file))
+            merge.values |= below.values
+            merge.problems += below.problems
+            merge.adapted += below.adapted
+    merge.merge({key: value for key, value in document.data.items() if key != _BASE})
+    return merge
 
 
 def _in_a_file(value: Any) -> str:

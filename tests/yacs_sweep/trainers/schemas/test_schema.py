@@ -183,6 +183,40 @@ def test_a_refusal_of_something_else_stands_beside_values_of_another_type(tmp_pa
     ]
 
 
+def test_a_lenient_trainer_may_read_the_files_below_its_own(tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "root.yml").write_text("_BASE_: config.yml\ntrain: {lr: 1, names: b}\nOUT: 'x'\n")
+    (tmp_path / "sets/base.yml").write_text("_BASE_: ../root.yml\ntrain: {lr: 2, BATCH_SIZE_PER_GPU: 8.0}\n")
+    config = "_BASE_: sets/base.yml\ntrain: {lr: 3}\n"
+    strict = trainer(tmp_path)
+    lenient = replace(strict, lenient=True)
+    found = read(lenient, config).values
+    assert [found[f"train.{name}"] for name in ("lr", "BATCH_SIZE_PER_GPU", "names")] == [3.0, 8, ["b"]]
+    assert (found["OUT"], "_BASE_" in found) == ("x", False)
+    (told, *_) = problems(strict, config)
+    assert told == "config.yml: _BASE_: the trainer's schema takes no other files' values; write them here"
+    assert read(lenient, "_BASE_: []\n").values["train.lr"] == 0.1
+    (tmp_path / "root.yml").write_text("train: {lrr: 1}\n")
+    assert problems(lenient, config) == [
+        "root.yml:1:9: train.lrr: no such key in defaults.py:_C; did you mean train.lr?"
+    ]
+
+
+READS_BASE = """
+class T(CN):
+    def merge_from_file(self, path):
+        raise ValueError("Type mismatch (float vs. int) for config key: train.lr")
+"""
+
+
+def test_a_tree_that_knows_files_below_its_own_is_not_told_of_them(tmp_path: Path) -> None:
+    (tmp_path / "base.yml").write_text("train: {lr: 1}\n")
+    tree = DEFAULTS.replace("_C = CN()", f"{READS_BASE}_C = T()", 1)
+    assert problems(trainer(tmp_path, tree), "_BASE_: base.yml\n") == [
+        "base.yml:1:9: train.lr: 1 does not fit the trainer's schema; write 1.0"
+    ]
+
+
 def test_texts_of_a_configuration_file_are_read_as_the_tree_reads_them(tmp_path: Path) -> None:
     config = "train: {lr: None, steps: '(5, 6)', none: 'None', names: \"['b', 'c']\"}\nOUT: \"'None'\"\n"
     found = read(trainer(tmp_path), config).values
