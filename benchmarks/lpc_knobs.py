@@ -65,7 +65,7 @@ def mean_average_precision(cfg: CfgNode, steps: int) -> float:
     for epoch in range(1, steps + 1):
         batches.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
         learner.start_epoch(epoch)
-        for images, pids in islice(batches, steps - done):
+        for images, pids, _origins in islice(batches, steps - done):
             done += 1
             rate = cfg.SOLVER.BASE_LR * min(1.0, done / WARM_UP, 3 * (steps + 1 - done) / steps)
             learner.train_batch(images, pids, rate=rate, last=False)

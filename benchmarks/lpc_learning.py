@@ -83,7 +83,7 @@ def main() -> int:
     batches = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED, device=device)
     batches.batch_sampler.set_epoch(1)
     learner.start_epoch(1)
-    for step, (images, pids) in enumerate(islice(batches, STEPS), start=1):
+    for step, (images, pids, _origins) in enumerate(islice(batches, STEPS), start=1):
         learner.train_batch(images, pids, rate=cfg.SOLVER.BASE_LR * min(1.0, step / WARM_UP), last=False)
     print(f"{STEPS} steps of {cfg.SOLVER.IMS_PER_BATCH} images in {time.perf_counter() - started:.1f} s on {device}")
     return 0 if measure("after 40 steps") else 1

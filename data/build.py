@@ -101,7 +101,7 @@ def build_train_loader(
     device: torch.device = _CPU,
     check_stop: Callable[[], None] = _never_stop,
 ) -> Loader:
-    """Builds the loader of the training split: `(images float32 [B, 3, H, W] on device, pids int64 [B])`.
+    """Builds the loader of the training split: `(images float32 [B, 3, H, W] on device, pids [B], origins [B, 2])`.
 
     `loader.batch_sampler` is an EpochBatchSampler: call its `set_epoch(epoch, start_batch=0)` before every
     epoch; the batches are then a function of `seed`, the epoch and the batch number alone. `len(loader)`
@@ -161,9 +161,10 @@ def build_eval_loader(
     world_size: int = 1,
     check_stop: Callable[[], None] = _never_stop,
 ) -> tuple[Loader, int]:
-    """Builds the loader for evaluation: `(images float32 [B, 3, H, W] on device, pids [B], camids [B], paths)`.
+    """Builds the loader for evaluation: `(images float32 [B, 3, H, W] on device, pids [B], camids [B], paths, origins)`.
 
-    The queries come first, then the gallery, in order. An image that cannot be read has the identity UNREADABLE.
+    Origins [B, 2] are camera and view. The queries come first, then the gallery, in order. An image that cannot be read
+    has the identity UNREADABLE.
 
     Args:
         cfg: the configuration.

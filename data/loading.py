@@ -35,21 +35,26 @@ UNREADABLE = -2  # identity that stands for an evaluation image that cannot be r
 
 
 class TrainBatch(NamedTuple):
-    """Training batch from a worker: images uint8, to be augmented by `choices`, or float32 and augmented."""
+    """Training batch from a worker: images uint8, to be augmented by `choices`, or float32 and augmented.
+
+    Origins [B, 2] are the numbers of each image's camera and view.
+    """
 
     images: Tensor
     pids: Tensor
+    origins: Tensor
     choices: Tensor
     problems: tuple[str, ...]
 
 
 class EvalBatch(NamedTuple):
-    """Evaluation batch from a worker: images uint8, or float32 and normalised; identities, cameras, paths."""
+    """Evaluation batch from a worker: images uint8, or float32 and normalised; identities, cameras, paths, origins."""
 
     images: Tensor
     pids: Tensor
     camids: Tensor
     paths: list[str]
+    origins: Tensor
     problems: tuple[str, ...]
 
 
@@ -84,6 +89,7 @@ class TrainImages(Dataset[Any]):
         self.max_unreadable = max_unreadable
         self.several = several
         self.pids = np.array([sample.pid for sample in samples], dtype=np.int64)
+        self.origins = np.array([(sample.camid, sample.view) for sample in samples], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.pids)
@@ -103,7 +109,8 @@ class TrainImages(Dataset[Any]):
             return error  # raised in a worker process it would arrive wrapped in a traceback
         if self.finish:
             images = self.transform.augment(images, choices)
-        return TrainBatch(images, torch.from_numpy(self.pids[numbers]), choices, (*problems.values(), *others_problems))
+        pids, origins = torch.from_numpy(self.pids[numbers]), torch.from_numpy(self.origins[numbers])
+        return TrainBatch(images, pids, origins, choices, (*problems.values(), *others_problems))
 
     def _read_places(self, places: Tensor, problems: list[str]) -> Tensor:
         """Reads images by their places among all, 0 to 1; adds the errors of unreadable ones, which are substituted."""
@@ -191,15 +198,16 @@ class EvalImages(Dataset[Any]):
             torch.tensor(pids),
             torch.tensor([sample.camid for sample in samples]),
             [sample.path for sample in samples],
+            torch.tensor([(sample.camid, sample.view) for sample in samples]),
             tuple(problems.values()),
         )
 
 
 class Loader(DataLoader[Any]):
-    """Loader of batches on `device`: (images, pids) in training, (images, pids, camids, paths) in evaluation.
+    """Loader of batches: (images, pids, origins) in training, (images, pids, camids, paths, origins) in evaluation.
 
-    On a GPU, batches are copied and augmented on a stream of their own while the one before is computed on. `notes`
-    are logged when iteration begins.
+    Images are on `device`; origins int64 [B, 2] are camera and view. On a GPU, batches are copied and augmented on a
+    stream of their own while the one before is computed on. `notes` are logged when iteration begins.
 
     Raises:
         DatasetError: while iterating, more than `max_unreadable` different images could not be read.
@@ -284,11 +292,11 @@ class Loader(DataLoader[Any]):
             pixels = batch.images
             if not images.finish:
                 pixels = images.transform.augment(pixels.to(self.device, non_blocking=True), batch.choices)
-            return pixels, batch.pids
+            return pixels, batch.pids, batch.origins
         pixels = batch.images
         if not images.finish:
             pixels = images.transform(pixels.to(self.device, non_blocking=True))
-        return pixels, batch.pids, batch.camids, batch.paths
+        return pixels, batch.pids, batch.camids, batch.paths, batch.origins
 
     def _count_unreadable(self, problem: str, logger: logging.Logger) -> None:
         """Counts an unreadable image, once each, and warns of it; DatasetError where they are too many."""

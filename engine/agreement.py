@@ -48,13 +48,11 @@ def require_same_dataset(dataset: ReIDDataset, group: ProcessGroup) -> None:
 
 
 def _describe(dataset: ReIDDataset) -> tuple[str, Any]:
-    """Counts the images of a data set in words, and digests their names, identities and cameras."""
+    """Counts the images of a data set in words, and digests their names, identities, cameras and views."""
     splits: Sequence[Any] = (dataset.train, dataset.query, dataset.gallery)
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(
-            repr([(os.path.basename(path), pid, camid) for path, pid, camid in split]).encode("utf-8", "replace")
-        )
+        digest.update(repr([(os.path.basename(path), *origin) for path, *origin in split]).encode("utf-8", "replace"))
     train, query, gallery = map(len, splits)
     counts = (
         f"{train} training images of {dataset.num_train_pids} identities, {query} queries, {gallery} gallery images"

@@ -16,7 +16,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from engine.inference import find_weights, load_model, with_checkpoint_settings
-from modeling.model import ReIDModel
+from modeling.model import ReIDModel, origin_counts
 from utils.errors import ConfigError, TrainerError
 from utils.files import TEMPORARY_SUFFIX, cannot_write, require_writable
 
@@ -42,8 +42,9 @@ def export_onnx(cfg: CfgNode, weights: str, output: Path, given: Collection[str]
     A checkpoint's settings win over `cfg`, but for the keys that are `given`.
 
     The network takes images [batch, 3, H, W] float32, normalised as INPUT says, and gives features [batch, D], taken
-    where TEST.NECK_FEAT says and not scaled to unit length. The file appears only after onnxruntime has computed equal
-    features with it.
+    where TEST.NECK_FEAT says and not scaled to unit length. One that takes origins has a second input `origins` int64
+    [batch, 2]: the numbers of camera and view, -1 where they are not known. The file appears only after onnxruntime has
+    computed equal features with it.
 
     Raises:
         ConfigError: a package is missing, the weights do not fit, the file cannot be written.
@@ -59,7 +60,7 @@ def export_onnx(cfg: CfgNode, weights: str, output: Path, given: Collection[str]
     height, width = cfg.INPUT.SIZE_TEST
     temporary = output.with_name(output.name + TEMPORARY_SUFFIX)
     try:
-        _write(model, torch.zeros(2, 3, height, width), temporary)
+        _write(model, _inputs(model, torch.zeros(2, 3, height, width)), temporary)
         difference = _difference(model, temporary, (height, width))
         if not difference <= TOLERANCE:
             raise TrainerError(f"onnxruntime's features differ from PyTorch's by {difference:.1e} of the largest value")
@@ -78,9 +79,17 @@ def _require_packages() -> None:
         raise ConfigError(f"ONNX export needs {', '.join(missing)}, not installed: pip install {' '.join(missing)}")
 
 
-def _write(model: ReIDModel, images: Tensor, path: Path) -> None:
-    """Exports a model with torch.onnx, silently; TrainerError where it cannot."""
-    logger = logging.getLogger("torch.onnx")
+def _inputs(model: ReIDModel, images: Tensor) -> dict[str, Tensor]:
+    """Names what a model takes for images: themselves, and origins where it takes some, the last one not known."""
+    counts = origin_counts(dict(model.named_buffers()))
+    places = torch.arange(len(images), 0, -1)[:, None] - 1
+    origins = torch.where(places == 0, -1, places % torch.tensor(counts).clamp(min=1))
+    return {"images": images, "origins": origins} if model.takes_origins else {"images": images}
+
+
+def _write(model: ReIDModel, inputs: dict[str, Tensor], path: Path) -> None:
+    """Exports a model with torch.onnx for inputs of a batch, silently; TrainerError where it cannot."""
+    logger, batch = logging.getLogger("torch.onnx"), torch.export.Dim("batch")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -88,11 +97,11 @@ def _write(model: ReIDModel, images: Tensor, path: Path) -> None:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,
-                (images,),
+                tuple(inputs.values()),
                 str(path),
-                input_names=["images"],
+                input_names=list(inputs),
                 output_names=["features"],
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                dynamic_shapes={name: {0: batch} for name in inputs},
                 dynamo=True,
                 external_data=False,
                 verbose=False,
@@ -113,10 +122,10 @@ def _difference(model: ReIDModel, path: Path, size: tuple[int, int]) -> float:
     generator = torch.Generator().manual_seed(0)
     largest = 0.0
     for batch in (1, 3):
-        images = torch.randn(batch, 3, *size, generator=generator)
+        inputs = _inputs(model, torch.randn(batch, 3, *size, generator=generator))
         with torch.inference_mode():
-            expected = model(images)
-        (found,) = session.run(["features"], {"images": images.numpy()})
+            expected = model(*inputs.values())
+        (found,) = session.run(["features"], {name: value.numpy() for name, value in inputs.items()})
         if found.shape != tuple(expected.shape):
             raise TrainerError(f"onnxruntime's features have the shape {found.shape}, not {tuple(expected.shape)}")
         difference = (torch.from_numpy(found) - expected).abs().max() / expected.abs().max()

@@ -17,17 +17,17 @@ from data import ReIDDataset
 from data.build import build_eval_loader, build_folder_loader, build_test_datasets
 from data.datasets.listing import Ignored, ignored_note, walk_images
 from data.loading import UNREADABLE
-from data.settings import tested_names
+from data.settings import dataset_names, tested_names
 from engine.config import flatten
 from engine.cost import measure_time, measure_work
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
-from engine.evaluation.features import extract_features
+from engine.evaluation.features import extract_features, knows_origins
 from engine.evaluation.metrics import Ranking
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
 from engine.evaluation.results_files import ResultFiles, SetResults
 from engine.output_dir import BEST_NAME, list_checkpoints
-from engine.saved_settings import settings_for_use
-from modeling.model import ReIDModel, build_model, resolve_device
+from engine.saved_settings import saved_config, settings_for_use
+from modeling.model import ReIDModel, build_model, origin_counts, resolve_device
 from modeling.pretrained import class_count, load_reid_weights, read_settings, read_state_dict
 from utils.errors import ConfigError, TrainerError
 from utils.files import cannot_write, require_writable, write_atomically
@@ -76,7 +76,7 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
     except ValueError as error:
         raise ConfigError(f"MODEL.DEVICE: {error}") from None
     state = read_state_dict(path)
-    model = build_model(cfg, class_count(state) or 1)
+    model = build_model(cfg, class_count(state) or 1, *origin_counts(state))
     load_reid_weights(model, state, path)
     return model.to(device).eval(), device
 
@@ -127,6 +127,7 @@ def test_run(
         for file in _list_files(out, name):
             require_writable(file, folder_given=True)
     weights = find_weights(cfg, weights)
+    trained = _trained_name(cfg, weights)
     cfg = with_checkpoint_settings(cfg, weights, given)
     datasets = build_test_datasets(cfg)
     for dataset in datasets:
@@ -143,7 +144,8 @@ def test_run(
     for dataset in datasets:
         loader, num_query = build_eval_loader(cfg, dataset, device=device)
         with with_progress_bar(loader, dataset.name, logging.getLogger(NAME)) as batches:
-            extracted = extract_features(model, batches, device=device, flip=method.flip)
+            known = knows_origins(model, dataset, trained, logging.getLogger(NAME).info)
+            extracted = extract_features(model, batches, device=device, flip=method.flip, known_origins=known)
         if not torch.isfinite(extracted[0]).all():
             raise TrainerError("features are not finite")
         retrieval = Retrieval(extracted, num_query, method, dataset.gallery_tracks)
@@ -160,6 +162,12 @@ def test_run(
     metrics = {name: value for cost in costs for name, value in cost.metrics.items()}
     for path in files.write(tested, weights=weights, settings=flatten(cfg), cost=metrics):
         say(f"Results: {path}")
+
+
+def _trained_name(cfg: CfgNode, path: str) -> str:
+    """Names the first data set that weights were trained on: the checkpoint's, else the configuration's."""
+    saved = read_settings(path)
+    return dataset_names(cfg if saved is None else saved_config(saved))[0]
 
 
 def _count_images(results: SetResults) -> str:
@@ -192,8 +200,9 @@ def _ranked_lists(dataset: ReIDDataset, retrieval: Retrieval, ranking: Ranking, 
     samples = dataset.query + dataset.gallery
 
     def listed(number: int) -> ListedImage:
-        path, pid, camid = samples[number]
-        return ListedImage(path, pid, dataset.name_pid(pid), dataset.name_camera(camid))
+        sample = samples[number]
+        person, camera = dataset.name_pid(sample.pid), dataset.name_camera(sample.camid)
+        return ListedImage(sample.path, sample.pid, person, camera)
 
     return [
         RankedList(
@@ -262,6 +271,8 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path, given: Coll
     weights = find_weights(cfg, weights)
     cfg = with_checkpoint_settings(cfg, weights, given)
     model, device = load_model(cfg, weights)
+    if model.takes_origins:
+        logging.getLogger(NAME).info("Cameras and views are not known: the network takes the mean of its embeddings")
     method = EvaluationMethod.from_cfg(cfg)
     loader = build_folder_loader(cfg, paths, device=device)
     with with_progress_bar(loader, str(images), logging.getLogger(NAME)) as batches:

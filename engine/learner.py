@@ -74,12 +74,15 @@ class Learner:
         if frozen:
             self.model.base.eval()
 
-    def train_batch(self, images: Tensor, pids: Tensor, *, rate: float, last: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def train_batch(
+        self, images: Tensor, pids: Tensor, origins: Tensor | None = None, *, rate: float, last: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Trains on this process's shard of a batch.
 
         Args:
             images: [b, 3, H, W].
             pids: classes [b], on the host.
+            origins: cameras and views [b, 2], which a network that takes origins gets; None: not known.
             rate: the learning rate.
             last: whether the batch is the epoch's last, so that accumulated gradients are stepped with.
         Returns:
@@ -92,8 +95,10 @@ class Learner:
         step = self.accumulation.add(last=last)
         images = images.to(self.device, non_blocking=True)
         pids = self.group.all_gather_batch(pids.to(self.device, non_blocking=True))
+        taken = origins if self.model.takes_origins else None
+        others = () if taken is None else (taken.to(self.device, non_blocking=True),)
         with self.sharded.averaging(step):
-            branches = self.sharded(images)
+            branches = self.sharded(images, *others)
             loss = self.criterion(branches, pids)
             self.optimizers.backward(loss / self.accumulation.every)
         if step:

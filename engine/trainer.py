@@ -17,12 +17,13 @@ from yacs.config import CfgNode
 from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
 from data.samplers.base import EpochBatchSampler
+from data.settings import dataset_names
 from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
 from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback
 from engine.evaluation.best import BestWeights
 from engine.evaluation.evaluate import EvaluationMethod, Results, count_unreadable, evaluate
-from engine.evaluation.features import EvalShard, extract_features
+from engine.evaluation.features import EvalShard, extract_features, knows_origins
 from engine.learner import Learner, set_arithmetic
 from engine.progress import Progress, RunningMeans
 from engine.saved_settings import saved_config
@@ -65,7 +66,7 @@ class Trainer:
         self.cfg, self.device, self.group = cfg, device, group
         self.num_classes = dataset.num_train_pids
         with stop.interrupting() if stop else nullcontext():  # a wrong network is told before a cache is made
-            model = build_model(cfg, self.num_classes)
+            model = build_model(cfg, self.num_classes, *dataset.train_origins)
             self.notes = [] if saved else [load_pretrained(cfg, model)]
         seed = cfg.SOLVER.SEED
         check_stop = stop.check if stop else lambda: None
@@ -77,6 +78,7 @@ class Trainer:
         self.eval_loader, self.num_query = build_eval_loader(
             cfg, dataset, device=device, rank=group.rank, world_size=group.size, check_stop=check_stop
         )
+        self.known_origins = knows_origins(model, dataset, dataset_names(cfg)[0], self.notes.append)
         self.notes += getattr(model.base, "notes", [])
         self.notes += schedule_notes(cfg, len(self.train_loader))
         self.work = measure_work(model, cfg.INPUT.SIZE_TEST)
@@ -136,10 +138,10 @@ class Trainer:
         self.learner.start_epoch(progress.epoch)
         self.bar.start(progress.iteration)
         batches_before, images_before, started = self.means.batches, self.means.images, time.perf_counter()
-        for images, pids in self._batches():
+        for images, pids, origins in self._batches():
             rate = learning_rate(self.cfg, progress.epoch, progress.iteration, total)
             last = progress.iteration + 1 == total
-            trained = self.learner.train_batch(images, pids, rate=rate, last=last)
+            trained = self.learner.train_batch(images, pids, origins, rate=rate, last=last)
             self.means.add(*trained, self.learner.criterion.shares)
             progress.iteration += 1
             if progress.iteration % self.cfg.SOLVER.LOG_PERIOD == 0:
@@ -240,6 +242,7 @@ class Trainer:
                     self.eval_loader,
                     device=self.device,
                     flip=method.flip,
+                    known_origins=self.known_origins,
                     check_stop=self.stop.check,
                 )
         except (TrainerError, DatasetError) as error:

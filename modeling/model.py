@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,10 @@ from modeling.branch import Branch
 from modeling.heads import HEADS
 from modeling.precision import PRECISIONS, autocast, full_precision
 from modeling.settings import branch_weights
+from utils.errors import ConfigError
+
+ORIGIN_COUNTS = "origin_counts"  # buffer of networks that take origins: numbers of cameras and views
+MOST_ORIGINS = 10_000  # cameras or views
 
 
 class ReIDModel(nn.Module):
@@ -31,9 +36,12 @@ class ReIDModel(nn.Module):
             otherwise.
         trains_every_parameter: whether each loss reaches every parameter behind the backbone, as a head of one branch
             does; several processes look for the others at each step.
+        takes_origins: whether the backbone or the head uses the images' cameras and views. A head with
+            `takes_origins = True` has a method `add_origins(num_cameras, num_views)`, which may set it to False.
     """
 
     trains_every_parameter = False
+    takes_origins = False
 
     def __init__(self, cfg: CfgNode, backbone: nn.Module, num_classes: int) -> None:
         super().__init__()
@@ -49,12 +57,12 @@ class ReIDModel(nn.Module):
         """Length D of the features that are compared."""
         return sum(self.widths)
 
-    def branches(self, output: Any, cameras: Tensor | None = None) -> list[Branch]:
+    def branches(self, output: Any, origins: Tensor | None = None) -> list[Branch]:
         """Applies the head.
 
         Args:
             output: the backbone's: a feature map [B, C, h, w], tokens, or features [B, C] that are pooled already.
-            cameras: numbers of the images' cameras [B], where they are known.
+            origins: numbers of the images' cameras and views int64 [B, 2], each -1 where it is not known; None: none is.
         """
         raise NotImplementedError
 
@@ -63,12 +71,12 @@ class ReIDModel(nn.Module):
         features = [branch.necked if self.compares_necked else branch.features for branch in branches]
         return features[0] if len(features) == 1 else torch.cat(features, 1)
 
-    def forward(self, images: Tensor, cameras: Tensor | None = None) -> list[Branch] | Tensor:
+    def forward(self, images: Tensor, origins: Tensor | None = None) -> list[Branch] | Tensor:
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with autocast(images, self.autocast):
-            output = self.base(images, cameras) if getattr(self.base, "takes_cameras", False) else self.base(images)
-            branches = self.branches(output, cameras)
+            output = self.base(images, origins) if getattr(self.base, "takes_origins", False) else self.base(images)
+            branches = self.branches(output, origins)
             if not self.training:
                 return full_precision(self.join(branches))
         return [branch.in_full_precision() for branch in branches]
@@ -80,19 +88,56 @@ def is_of_classifier(name: str) -> bool:
     return any(part.startswith("classifier") for part in parts) and parts[0] != "base"
 
 
-def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
+def build_model(cfg: CfgNode, num_classes: int, num_cameras: int = 1, num_views: int = 1) -> ReIDModel:
     """Builds a network with random weights, which depend on torch's seed only.
 
+    Args:
+        cfg: the configuration.
+        num_classes: number of training identities.
+        num_cameras: of the images that are trained on, for networks that take origins.
+        num_views: likewise; 0: the views are not known.
     Raises:
         ConfigError: the network of MODEL.NAME or the head of MODEL.HEAD cannot be built, or MODEL.BRANCH_WEIGHTS are not
             for this head.
     """
     backbone = build_backbone(cfg)
+    counts = (num_cameras, num_views)
+    _add_origins(backbone, *counts)
     model: ReIDModel = HEADS.builder(cfg.MODEL.HEAD)(cfg, backbone, num_classes)
+    _add_origins(model, *counts)
+    if model.takes_origins or getattr(backbone, "takes_origins", False):
+        model.takes_origins = True
+        model.register_buffer(ORIGIN_COUNTS, torch.tensor(counts))
     branch_weights(cfg, len(model.widths))
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     return model
+
+
+def _add_origins(part: nn.Module, num_cameras: int, num_views: int) -> None:
+    """Tells a backbone or a head that takes origins how many cameras and views there are.
+
+    Raises:
+        ConfigError: there are more than anything could be learnt for, as where the numbers are not counted from 0.
+    """
+    if not getattr(part, "takes_origins", False):
+        return
+    for what, count in (("cameras", num_cameras), ("views", num_views)):
+        if count > MOST_ORIGINS:
+            raise ConfigError(
+                f"the {what} of the training images have numbers up to {count - 1}, too many for this network to learn"
+                f" one by one: count them from 0, or use a network that does not take {what}"
+            )
+    part.add_origins(num_cameras, num_views)  # type: ignore[operator]
+
+
+def origin_counts(weights: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Reads the numbers of cameras and views that weights were trained with; (1, 1) where they take none."""
+    found = weights.get(ORIGIN_COUNTS)
+    if found is None:
+        return 1, 1
+    cameras, views = found.tolist()
+    return cameras, views
 
 
 def resolve_device(name: str) -> torch.device:

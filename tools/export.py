@@ -1,7 +1,8 @@
 """Writes a trained network as ONNX and checks it: onnxruntime must compute the features PyTorch computes.
 
 The file takes images [batch, 3, height, width], float32, scaled to 0..1 and normalised by INPUT.PIXEL_MEAN and
-PIXEL_STD, and gives features [batch, D]. Needs the packages onnx, onnxscript and onnxruntime.
+PIXEL_STD, and gives features [batch, D]. A network that takes cameras and views has a second input, origins [batch, 2]
+int64: their numbers, -1 where they are not known. Needs the packages onnx, onnxscript and onnxruntime.
 
 Exit status: 0 written and checked, 2 invalid input, or the network cannot be exported.
 """

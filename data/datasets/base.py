@@ -18,14 +18,16 @@ class DatasetError(ValueError):
 
 
 class Sample(NamedTuple):
-    """Image of a data set: its path, identity and camera.
+    """Image of a data set: its path, identity, camera and view.
 
-    `pid` is 0..K-1 in a training split and the data set's own number elsewhere; `camid` counts from zero.
+    `pid` is 0..K-1 in a training split and the data set's own number elsewhere; `camid` counts from zero. So does `view`,
+    the side that is seen, where a data set has such labels; -1 is an image without one.
     """
 
     path: str
     pid: int
     camid: int
+    view: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class ReIDDataset:
     are identities that stand for nobody in particular. `notes` are lines for the log: what was read, and left out.
     `train_sets` has the number of training images of each set, where several are joined. `pid_names` and `camera_names`
     are the set's own names of the identities and cameras of query and gallery, by number, where they differ from the
-    identity's number and the camera's counted from 1.
+    identity's number and the camera's counted from 1. `same_cameras` is False where a camera may have another number in
+    the training split than in query and gallery.
     """
 
     name: str
@@ -94,6 +97,7 @@ class ReIDDataset:
     train_sets: tuple[int, ...] = ()
     pid_names: Mapping[int, str] = field(default_factory=dict, compare=False)
     camera_names: Mapping[int, str] = field(default_factory=dict, compare=False)
+    same_cameras: bool = True
 
     def name_pid(self, pid: int) -> str:
         """Names an identity of query and gallery as the data set does."""
@@ -112,6 +116,11 @@ class ReIDDataset:
     def num_cameras(self) -> int:
         """Counts the cameras: one more than the highest camera id of the splits that were read."""
         return 1 + max(sample.camid for split in (self.train, self.query, self.gallery) for sample in split)
+
+    @property
+    def train_origins(self) -> tuple[int, int]:
+        """Counts the cameras and the views of the training split: one more than the highest number of each."""
+        return 1 + max(sample.camid for sample in self.train), 1 + max(sample.view for sample in self.train)
 
 
 Reader = Callable[[DatasetRequest], ReIDDataset]
@@ -142,7 +151,7 @@ def join_datasets(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDData
     train: list[Sample] = []
     pids = cameras = 0
     for dataset in sets:
-        train += [Sample(s.path, s.pid + pids, s.camid + cameras) for s in dataset.train]
+        train += [s._replace(pid=s.pid + pids, camid=s.camid + cameras) for s in dataset.train]
         pids += dataset.num_train_pids
         cameras += dataset.num_cameras
     sizes = tuple(len(dataset.train) for dataset in sets)

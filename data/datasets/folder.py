@@ -63,7 +63,7 @@ def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSpl
     pids, pid_names = _numbers(found.pid for found in tested)
     camids, camera_names = _numbers(found.camid for found in tested)
     train_pids, _ = _numbers(found.pid for found in train)
-    train_camids, _ = _numbers(found.camid for found in train)
+    train_camids, train_names = _numbers(found.camid for found in train)
     dataset = ReIDDataset(
         name=name,
         train=relabel(_samples(train, train_pids, train_camids)),
@@ -71,6 +71,9 @@ def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSpl
         gallery=_samples(gallery, pids, camids),
         pid_names=pid_names,
         camera_names=camera_names if "camid" in pattern.groupindex else dict.fromkeys(camera_names, ""),
+        same_cameras=all(
+            name == str(number) for names in (train_names, camera_names) for number, name in names.items()
+        ),
     )
     for split, found in (("train", train), ("query", query), ("gallery", gallery)):
         if found and not getattr(dataset, split):

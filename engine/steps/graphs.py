@@ -46,24 +46,25 @@ class GraphedModel:
         self._shape: tuple[int, ...] = ()
         self._failed = False
 
-    def __call__(self, images: Tensor) -> list[Branch]:
-        """Computes the branches of images [B, 3, H, W]."""
+    def __call__(self, images: Tensor, *others: Tensor) -> list[Branch]:
+        """Computes the branches of images [B, 3, H, W], and of what the network takes beside them."""
         if not self._failed and all(parameter.requires_grad for parameter in self._backbone):
             if self._graphed is None:
-                self._capture(images)
+                self._capture(images, *others)
             if self._graphed is not None and images.shape == self._shape:
-                return self._graphed.branches(self._graphed(images))
-        branches: list[Branch] = self.model(images)
+                return self._graphed.branches(self._graphed(images, *others))
+        branches: list[Branch] = self.model(images, *others)
         return branches
 
-    def _capture(self, images: Tensor) -> None:
+    def _capture(self, images: Tensor, *others: Tensor) -> None:
         """Captures the passes for batches like `images`; running statistics and random numbers are left as they were."""
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         adapter = _Tensors(self.model).train()
         try:
             with torch.random.fork_rng([images.device] if images.is_cuda else []):
                 # Runs the network a few times. Classifiers that no loss sees get no gradient.
-                torch.cuda.make_graphed_callables(adapter, (torch.zeros_like(images),), allow_unused_input=True)
+                samples = (torch.zeros_like(images), *(torch.zeros_like(other) for other in others))
+                torch.cuda.make_graphed_callables(adapter, samples, allow_unused_input=True)
         except (RuntimeError, TypeError, ValueError) as error:  # whatever a network does that no graph can hold
             self._failed = True
             reason = str(error).partition("\n")[0]
@@ -85,8 +86,8 @@ class _Tensors(nn.Module):
         self.model = model
         self._layout: list[tuple[bool, bool]] = []  # of each branch, whether it has scores, and `for_pairs`
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        branches: list[Branch] = self.model(images)
+    def forward(self, images: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        branches: list[Branch] = self.model(images, *others)
         self._layout = [(branch.scores is not None, branch.for_pairs) for branch in branches]
         return tuple(value for branch in branches for value in branch[:3] if value is not None)
 

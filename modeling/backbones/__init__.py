@@ -3,7 +3,8 @@
 A builder is called with (cfg) and gives a `torch.nn.Module` from images [B, 3, H, W] to what the heads take: a feature
 map [B, C, h, w], tokens, or features [B, C] that are pooled already. Its attribute `out_channels` is C. Further
 attributes, all optional: `options` names those of MODEL.OUTPUT_STRIDE and MODEL.DROP_PATH that it applies; `notes` are
-lines for the start of the log; with `takes_cameras` it is called with the images and their cameras [B];
+lines for the start of the log; with `takes_origins` it has a method `add_origins(num_cameras, num_views)`, which may set
+it to False, and is called with the images and their origins (int64 [B, 2]: camera and view, -1: not known; or None);
 `trains_every_parameter = False` says that some parameters have no effect on the output; `load_imagenet(weights)` loads
 ImageNet weights in its own way; `number_layers()` numbers the layer of each parameter (`modeling/backbones/layers.py`).
 """

@@ -1,7 +1,7 @@
 """Table of heads. A head is one file and one line here; nothing is imported before it is built.
 
 A builder is called with (cfg, backbone, num_classes) and gives a `modeling.model.ReIDModel`: the layers behind the
-backbone, and the method `branches` that applies them.
+backbone, and the method `branches` that applies them. It may take origins, as a backbone may.
 """
 
 from __future__ import annotations

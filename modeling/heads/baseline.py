@@ -22,7 +22,7 @@ class Baseline(ReIDModel):
         self.bottleneck = make_neck(cfg, channels)
         self.classifier = make_classifier(cfg, channels, num_classes)
 
-    def branches(self, output: Tensor, cameras: Tensor | None = None) -> list[Branch]:
+    def branches(self, output: Tensor, origins: Tensor | None = None) -> list[Branch]:
         feature = pooled(self.gap, output)
         necked = feature if self.bottleneck is None else self.bottleneck(feature)
         return [Branch(feature, necked, self.classifier(necked) if self.training else None)]

@@ -31,7 +31,7 @@ Batches = list[tuple[torch.Tensor, torch.Tensor]]
 def train_batches(cfg: CfgNode, epoch: int, start_batch: int = 0) -> Batches:
     loader = build_train_loader(cfg, build_dataset(cfg), seed=cfg.SOLVER.SEED)
     loader.batch_sampler.set_epoch(epoch, start_batch)
-    return [(images, pids) for images, pids in loader]
+    return [(images, pids) for images, pids, _ in loader]
 
 
 def same(first: Batches, second: Batches) -> bool:
@@ -76,9 +76,9 @@ def test_evaluation_gives_queries_then_gallery_in_order(make_cfg: MakeCfg) -> No
     assert num_query == 2
     assert [images.shape[0] for images, *_ in batches] == [3, 2]
     assert batches[0][0].dtype == torch.float32 and batches[0][1].dtype == batches[0][2].dtype == torch.int64
-    assert [pid for _, pids, _, _ in batches for pid in pids.tolist()] == [5, 6, 0, 5, 6]
-    assert [camid for _, _, camids, _ in batches for camid in camids.tolist()] == [0, 1, 2, 1, 11]
-    assert [path for *_, paths in batches for path in paths] == [s.path for s in dataset.query + dataset.gallery]
+    assert [pid for _, pids, *_ in batches for pid in pids.tolist()] == [5, 6, 0, 5, 6]
+    assert [camid for _, _, camids, *_ in batches for camid in camids.tolist()] == [0, 1, 2, 1, 11]
+    assert [path for *_, paths, _ in batches for path in paths] == [s.path for s in dataset.query + dataset.gallery]
 
 
 def test_a_bare_name_is_one_name(make_cfg: MakeCfg) -> None:
@@ -160,7 +160,7 @@ def test_unreadable_images_are_named_once_and_replaced_by_their_identitys(
     epochs = []
     for epoch in (1, 2):
         loader.batch_sampler.set_epoch(epoch)
-        epochs.append([(images, pids) for images, pids in loader])
+        epochs.append([(images, pids) for images, pids, _ in loader])
     lines = [message for message in caplog.messages if message.startswith("Skipping: ")]
     assert len(lines) == 2
     assert all(any(sample.path in line for line in lines) for sample in victims)
@@ -194,7 +194,7 @@ def test_in_evaluation_an_unreadable_image_has_no_identity(make_cfg: MakeCfg, ca
     damage(dataset.gallery[1].path, "text")
     loader, num_query = build_eval_loader(cfg, dataset)
     assert num_query == 2
-    assert [pid for _, pids, _, _ in loader for pid in pids.tolist()] == [5, 6, 0, UNREADABLE, 6]
+    assert [pid for _, pids, *_ in loader for pid in pids.tolist()] == [5, 6, 0, UNREADABLE, 6]
 
 
 @pytest.mark.parametrize("sampler", ["softmax", "softmax_triplet"])
@@ -216,7 +216,7 @@ def test_batches_finished_by_the_trainer_are_those_of_its_workers(make_cfg: Make
     loader = build_train_loader(cfg, dataset, seed=0)
     loader.dataset.finish = False
     loader.batch_sampler.set_epoch(3)
-    assert same([(images, pids) for images, pids in loader], train_batches(cfg, epoch=3))
+    assert same([(images, pids) for images, pids, _ in loader], train_batches(cfg, epoch=3))
     ours, _ = build_eval_loader(cfg, dataset)
     ours.dataset.finish = False
     theirs, _ = build_eval_loader(cfg, dataset)
@@ -241,7 +241,7 @@ def test_the_processes_of_an_evaluation_share_its_images_in_order(make_cfg: Make
     cfg = make_cfg()
     dataset = build_dataset(cfg)
     parts = [
-        [path for *_, batch in build_eval_loader(cfg, dataset, rank=rank, world_size=3)[0] for path in batch]
+        [path for *_, batch, _ in build_eval_loader(cfg, dataset, rank=rank, world_size=3)[0] for path in batch]
         for rank in range(3)
     ]
     assert all(parts)
@@ -338,10 +338,10 @@ def test_signals_to_the_process_group_leave_the_workers_to_the_trainer(make_cfg:
         subprocess.run(["kill", name, *pids], check=True)  # from another process: the parent may end them
     received += batches
     assert all(worker.is_alive() for worker in workers)
-    assert same([(images, pids) for images, pids in received], whole)
+    assert same([(images, pids) for images, pids, _ in received], whole)
     # The workers stay for the next epoch.
     loader.batch_sampler.set_epoch(2)
-    assert same([(images, pids) for images, pids in loader], train_batches(cfg, epoch=2))
+    assert same([(images, pids) for images, pids, _ in loader], train_batches(cfg, epoch=2))
     assert workers <= set(multiprocessing.active_children())
 
 
@@ -388,7 +388,8 @@ def test_augmented_batches_depend_on_seed_epoch_and_place_alone(make_cfg: MakeCf
         loader = build_train_loader(cfg, build_dataset(cfg), seed=cfg.SOLVER.SEED)
         loader.batch_sampler.shard(rank, 2)
         loader.batch_sampler.set_epoch(2)
-        assert same(list(loader), [(images[rank::2], pids[rank::2]) for images, pids in whole])
+        own = [(images, pids) for images, pids, _ in loader]
+        assert same(own, [(images[rank::2], pids[rank::2]) for images, pids in whole])
 
 
 def test_what_ones_own_file_builds_is_checked(make_cfg: MakeCfg, tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_random_transforms_on_the_gpu_are_those_of_the_processor(config: Path) -
     cfg = load_config(str(config), TRANSFORMED)
     dataset = build_dataset(cfg)
     level = 1 / 255 / min(cfg.INPUT.PIXEL_STD)
-    for (mine, _), (theirs, _) in zip(
+    for (mine, *_), (theirs, *_) in zip(
         *(list(build_train_loader(cfg, dataset, seed=3, device=device)) for device in (GPU, CPU)), strict=True
     ):
         # A value may be rounded to the level beside it, which equalising or posterising then spreads.
@@ -251,8 +251,8 @@ def test_no_step_waits_for_the_gpu(config: Path, precision: str) -> None:
         loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
         torch.cuda.set_sync_debug_mode("error" if epoch == 2 else "default")
         try:
-            for images, pids in islice(loader, 3):
-                means.add(*ours.train_batch(images, pids, rate=1e-3, last=False))
+            for batch_of_loader in islice(loader, 3):
+                means.add(*ours.train_batch(*batch_of_loader, rate=1e-3, last=False))
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert means.batches == 6
@@ -300,7 +300,7 @@ def test_features_and_rankings_are_those_of_the_processor() -> None:
     np.testing.assert_allclose(reranked[1], reranked[0], atol=1e-3)
     expanded = [expand_queries(query.to(d), gallery.to(d), 3, 3.0).cpu() for d in (CPU, GPU)]
     torch.testing.assert_close(*expanded, rtol=1e-3, atol=1e-4)
-    loader = [(batch()[0], torch.zeros(16), torch.zeros(16), [""] * 16)]
+    loader = [(batch()[0], torch.zeros(16), torch.zeros(16), [""] * 16, torch.zeros(16, 2))]
     features = [extract_features(learner(d).eval_model, loader, device=d, flip=True)[0] for d in (CPU, GPU)]
     assert features[1].device == CPU
     torch.testing.assert_close(*features, rtol=1e-3, atol=1e-3)

@@ -24,7 +24,7 @@ HEAD = f"{__file__}:Joined"
 
 
 class Joined(ReIDModel):
-    """Two branches with losses of their own, and a third without pairs; features depend on the cameras, if known."""
+    """Two branches with losses of their own, and a third without pairs; features depend on the cameras, if given."""
 
     def __init__(self, cfg: CfgNode, backbone: nn.Module, num_classes: int) -> None:
         super().__init__(cfg, backbone, num_classes)
@@ -35,8 +35,8 @@ class Joined(ReIDModel):
         self.reduce = nn.Linear(channels, 8)
         self.part = BranchLayers(cfg, 8, num_classes)
 
-    def branches(self, output: Tensor, cameras: Tensor | None = None) -> list[Branch]:
-        mean = output.mean((2, 3)) if cameras is None else output.mean((2, 3)) + cameras[:, None]
+    def branches(self, output: Tensor, origins: Tensor | None = None) -> list[Branch]:
+        mean = output.mean((2, 3)) if origins is None else output.mean((2, 3)) + origins[:, :1]
         part = self.part(self.reduce(mean))._replace(for_pairs=False)
         return [self.average(mean), self.maximum(output.amax((2, 3))), part]
 
@@ -44,7 +44,7 @@ class Joined(ReIDModel):
 class Silent(ReIDModel):
     """A head without scores."""
 
-    def branches(self, output: Tensor, cameras: Tensor | None = None) -> list[Branch]:
+    def branches(self, output: Tensor, origins: Tensor | None = None) -> list[Branch]:
         features = output.mean((2, 3))
         return [Branch(features, features)]
 
@@ -94,7 +94,7 @@ def test_a_head_with_several_branches_joins_its_features(model: ReIDModel) -> No
         expected = torch.cat([part.necked if compares_necked else part.features for part in parts], 1)
         assert torch.equal(joined, expected) and joined.shape == (6, model.channels) == (6, 512 + 512 + 8)
         assert all(part.scores is None for part in parts)
-    moved = model(images(), torch.arange(6))
+    moved = model(images(), torch.arange(12).reshape(6, 2) // 2)
     torch.testing.assert_close(moved[:, :512] - joined[:, :512], torch.arange(6.0)[:, None].expand(6, 512))
 
 

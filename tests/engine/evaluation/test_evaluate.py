@@ -28,7 +28,7 @@ class Pixel(nn.Module):
 def batches(values: list[float], pids: list[int], camids: list[int]) -> list[object]:
     images = torch.tensor(values)[:, None, None, None].expand(-1, 3, 2, 2)
     columns = images.split(2), torch.tensor(pids).split(2), torch.tensor(camids).split(2)
-    return [(*batch, ["path"] * len(batch[0])) for batch in zip(*columns, strict=True)]
+    return [(*batch, ["path"] * len(batch[0]), torch.zeros(len(batch[0]), 2)) for batch in zip(*columns, strict=True)]
 
 
 DISTANCES = EvaluationMethod(normalise=False)
@@ -135,7 +135,7 @@ class Side(nn.Module):
 def test_mirrored_features_are_averaged() -> None:
     images = torch.zeros(2, 3, 2, 2)
     images[:, 0, 0] = torch.tensor([[1.0, 3.0], [5.0, 9.0]])
-    loader = [(images, torch.tensor([1, 1]), torch.tensor([0, 1]), ["a", "b"])]
+    loader = [(images, torch.tensor([1, 1]), torch.tensor([0, 1]), ["a", "b"], torch.zeros(2, 2))]
     cpu = torch.device("cpu")
     assert extract_features(Side(), loader, device=cpu)[0].tolist() == [[1, 3], [5, 9]]
     assert extract_features(Side(), loader, device=cpu, flip=True)[0].tolist() == [[2, 2], [7, 7]]
