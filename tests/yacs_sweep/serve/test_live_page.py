@@ -59,6 +59,17 @@ BEGUN = (
     "[...document.querySelectorAll('#running tbody tr')].map((row) => row.dataset.trial)"
     ".find((name) => !report.store.details[name])"
 )
+# The answer to an order comes after the news that its trial has ended.
+LATE_ANSWER = """
+    const real = fetch;
+    window.fetch = async (...given) => {
+        const answer = await real(...given);
+        if (given[1]?.method !== "POST") return answer;
+        while (document.querySelector('#running [data-trial="VICTIM"]')) await new Promise((go) => setTimeout(go, 50));
+        window.fetch = real;
+        return answer;
+    };
+"""
 POINTS = (
     "document.getElementById('add-points').value = '{}'; document.querySelector('.control form.points').requestSubmit()"
 )
@@ -78,7 +89,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
     }
     hostile.summary.write_text(json.dumps(head))
     sweep_file = write_sweep(tmp_path, {"name": "slow", **RANDOM})
-    long = ("TOY.SECONDS", "8", "SOLVER.MAX_EPOCHS", "20")  # a row every 8 s, and every 24 s one of val/mAP
+    long = ("TOY.SECONDS", "600")  # after its first row a trial writes none: the others are this test's
     launch = start(tmp_path, "--sweep-config", sweep_file, "--count", "30", "--workers", "2", *long)
     try:
         wait_for(lambda: len(list(tmp_path.glob("log/sweep/sweep/*/*/metrics.jsonl"))) > 0, 60)
@@ -99,17 +110,15 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             assert chromium.messages() == []
             assert faults(chromium) == []
 
-            # The sweep's page: a row is there within a second after it was written.
+            # The sweep's page: a row is there soon after it was written (benchmarks/served_page.py: 0.2 s).
             chromium.run(f"document.querySelector('[data-id=\"{paths.sweep_id}\"] a').click()")
             chromium.until("return document.querySelector('#running tbody tr') !== null")
             name = chromium.run("return document.querySelector('#running tbody tr').dataset.trial")
             chromium.until("return document.querySelector('.connection.open') !== null")
-            begun = time.monotonic()
             with paths.trial(name).metrics.open("a") as file:
                 file.write('{"step": 999, "epoch": 77, "val/mAP": 12.5}\n')
             metric = f"document.querySelector('#running [data-trial=\"{name}\"]')?.cells[3].firstChild.textContent"
-            chromium.until(f"return {metric} === '12.5'", 10)
-            took = time.monotonic() - begun
+            chromium.until(f"return {metric} === '12.5'", 60)
             nav = "return [...document.querySelectorAll('nav a')].slice(0, 1).map((a) => a.hash + a.textContent)"
             assert chromium.run(nav) == ["#liveLive"]
             above = "return document.querySelector('.to-index').getBoundingClientRect().bottom"
@@ -158,6 +167,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             chromium.run(CLICK.format("Change nothing"))
             chromium.until("return document.querySelector('dialog') === null")
             victim = chromium.run("return document.querySelector('#running tbody tr').dataset.trial")
+            chromium.run(LATE_ANSWER.replace("VICTIM", victim))
             chromium.run("document.querySelector('#running tbody button').click()")
             chromium.run(CLICK.format("Stop the trial"))
             ended_there = f"report.store.field(report.store.row('{victim}'), 'state')"
@@ -254,7 +264,6 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             assert chromium.run(f"return {pause}.disabled")
             assert chromium.run("return document.querySelector('.control .told').textContent") == ""
             assert chromium.messages() == []
-        assert took < 2.5, took  # 0.2 s on a machine that does nothing else (benchmarks/served_page.py)
     finally:
         launch.terminate()
         launch.communicate(timeout=60)

@@ -6,13 +6,13 @@
   const answer = make("p", { class: "told", role: "status" });
   const ofTrial = make("p", { class: "told", role: "status" });  // beside the trials that run
   let before = Promise.resolve();  // orders are given one after the other: none is lost
-  let stopped = null, ran = null;  // the trial that the answer is about; whether the sweep ran
+  let stopped = null, gone = null, ran = null;  // the trial that the answer is about; it has ended; whether the sweep ran
 
   function send(order, said = answer) { before = before.then(() => give(order, said)); }
 
   async function give(order, said) {
     said.textContent = "The order is given …";
-    if (order.trial) stopped = order.trial;
+    if (order.trial) [stopped, gone] = [order.trial, null];
     try {
       const response = await fetch(section.dataset.orders, {
         method: "POST",
@@ -24,12 +24,15 @@
       let lines = [text];
       try { lines = JSON.parse(text).lines; } catch { /* the server's own words */ }
       said.textContent = (response.ok || order.act === "stop_trial" ? "" : "Not done: ") + lines.join("\n");
+      if (order.trial && gone === order.trial) said.textContent = hasEnded(gone);  // it ended before this answer came
       if (response.ok) dispatchEvent(new CustomEvent("report-ordered"));
       return response.ok;
     } catch (error) {
       said.textContent = `Not done: the server does not answer (${error.message}).`;
     }
   }
+
+  function hasEnded(name) { return `${name} has ended.`; }
 
   // A question in a dialog: the button that changes nothing has the focus, Escape does the same.
   function ask(question, yes, order, said = answer) {
@@ -105,8 +108,8 @@
     // A trial runs no longer: that it is being ended is true no more.
     ended(name) {
       if (stopped !== name) return;
-      stopped = null;
-      ofTrial.textContent = `${name} has ended.`;
+      [stopped, gone] = [null, name];
+      ofTrial.textContent = hasEnded(name);
     },
 
     // Shows what the sweep can be ordered to do as it is now.

@@ -198,10 +198,16 @@ def test_an_agent_that_was_never_started_is_ended_with_the_server(
 # -- requests to W&B's client -----------------------------------------------------------------------------------------
 
 
+def children() -> set[int]:
+    """Lists this process's children, of which other tests may have left some."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
 def test_a_request_is_answered_by_a_fork_of_the_server() -> None:
+    others = children()
     with AgentStarter() as starter:
         starter.prepare(["wandb", "wandb.apis.public", "requests"])
-        (server,) = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        (server,) = children() - others
         assert ask_client(os.getppid, {}, timeout=60, start=starter.fork_request) == server
         assert len(os.listdir(f"/proc/{server}/task")) == 1  # what is forked from several threads may hang
         value = {"environment": {"YACS_SWEEP_X": "1"}, "timeout": 60, "start": starter.fork_request}
