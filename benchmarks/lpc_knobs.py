@@ -48,7 +48,7 @@ CHANGES: dict[str, tuple[str, list[object]]] = {
     "first moments forgotten sooner": ("schedule", ["SOLVER.BETAS", (0.8, 0.999)]),
     "lower rates for earlier layers": ("regularisation", ["SOLVER.LAYER_DECAY", 0.8]),
     "eight images of an identity": ("sampling", ["DATALOADER.NUM_INSTANCE", 8]),
-    "bicubic": ("images", ["INPUT.INTERPOLATION", "bicubic"]),
+    "more padding": ("images", ["INPUT.PADDING", 10]),  # lpc has the size already: how it is resized changes nothing
 }
 
 
