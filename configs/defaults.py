@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from yacs.config import CfgNode as CN
 
-from configs.keys import dataloader, datasets, input, losses, model, solver, test, wandb
+from configs.keys import dataloader, datasets, input, losses, model, prompts, solver, test, wandb
 from utils.families import Family
 
 _C = CN()
@@ -29,6 +29,7 @@ _C.OUTPUT_DIR = ""
 CHOICES: dict[str, tuple[object, ...]] = {
     **model.CHOICES,
     **losses.CHOICES,
+    **prompts.CHOICES,
     **input.CHOICES,
     **datasets.CHOICES,
     **dataloader.CHOICES,
@@ -43,6 +44,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dataloader.BOUNDS,
     **model.BOUNDS,
     **losses.BOUNDS,
+    **prompts.BOUNDS,
     **solver.BOUNDS,
     **test.BOUNDS,
     **datasets.BOUNDS,

@@ -188,6 +188,25 @@ def build_eval_loader(
     return loader, len(dataset.query)
 
 
+def build_plain_loader(
+    cfg: Any, dataset: ReIDDataset, train_loader: Loader, *, rank: int = 0, world_size: int = 1
+) -> Loader:
+    """Builds a loader of the training split's images as they are, each once and in order, in batches as for evaluation.
+
+    Args:
+        cfg: the configuration.
+        dataset: its training split is loaded.
+        train_loader: the loader of that split, whose images, at their size for training, and device are used.
+        rank: of this process, which loads its shard of the images (`shard_range`).
+        world_size: number of processes.
+    """
+    device, images = train_loader.device, train_loader.dataset.images  # type: ignore[attr-defined]
+    transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
+    split = EvalImages(dataset.train, images, transform, finish=device.type == "cpu")
+    own = shard_range(len(dataset.train), rank, world_size)
+    return _make_loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH, sampler=own)
+
+
 def shard_range(total: int, rank: int, world_size: int) -> range:
     """Computes which of `total` images are in the shard of process `rank` of `world_size`."""
     return range(total * rank // world_size, total * (rank + 1) // world_size)

@@ -2,8 +2,8 @@
 
 A checkpoint is a dictionary written by `torch.save` and read with `weights_only=True`, so that opening one runs
 no code: format (int); model, optimizer, ema, scaler and center (`engine.learner`); rng; progress and means
-(`engine.trainer`); num_classes; config (YAML text). The learning rate is a function of the configuration and the
-place in the run, and needs no state.
+(`engine.trainer`); num_classes; config (YAML text); while a head's preparation lasts, also preparation
+(`engine.preparation`). The learning rate is a function of the configuration and the place in the run, and needs no state.
 
 A file that is torn (cut short, or with a wrong checksum) can never be read, so the one before it is taken. Any other
 file that cannot be read now (permissions, a disk's error, another version's format) ends the run with nothing changed.
@@ -29,6 +29,7 @@ _KEYS = {
     *("format", "model", "optimizer", "ema", "scaler", "center"),
     *("rng", "progress", "means", "num_classes", "config"),
 }
+_SOMETIMES = {"preparation"}
 
 State = dict[str, Any]
 
@@ -146,8 +147,8 @@ def _difference(state: Any) -> str | None:
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
         return f"its format is {found}, this version reads {FORMAT}"
-    if state.keys() != _KEYS:
-        return f"its parts differ: {', '.join(sorted(map(str, state.keys() ^ _KEYS)))}"
+    if differing := (state.keys() - _SOMETIMES) ^ _KEYS:
+        return f"its parts differ: {', '.join(sorted(map(str, differing)))}"
     return None
 
 

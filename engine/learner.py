@@ -32,7 +32,7 @@ class Learner:
         if group.size > 1 and cfg.MODEL.SYNC_BN:
             synchronise_batch_norm(model, device, of_timm=cfg.MODEL.NAME.startswith("timm/"))
         self.model = model
-        self.criterion = build_criterion(cfg, model.num_classes, model.widths).to(device)
+        self.criterion = build_criterion(cfg, model.num_classes, model.widths, model.own_terms(cfg)).to(device)
         self.optimizers = Optimizers(cfg, model, self.criterion, device)
         self.accumulation = Accumulation(cfg.SOLVER.ACCUMULATE)
         if cfg.MODEL.COMPILE:

@@ -16,7 +16,8 @@ from engine.evaluation.evaluate import Results
 class Progress:
     """Progress of a run: `iteration` batches of `epoch`, which counts from 1, are trained on.
 
-    An epoch ends after its evaluation, where one is due; the next then begins at iteration 0.
+    An epoch ends after its evaluation, where one is due; the next then begins at iteration 0. Epoch 0 is the preparation of a
+    head that has one; its iterations are the steps of all of that.
     """
 
     epoch: int = 1
@@ -30,6 +31,8 @@ class Progress:
 
     def describe_place(self) -> str:
         """Writes which epoch, or iteration of an epoch, was trained last."""
+        if self.epoch == 0:
+            return f"after step {self.iteration} of the first stage"
         if self.iteration:
             return f"after iteration {self.iteration} of epoch {self.epoch}"
         return f"after epoch {self.epoch - 1}" if self.epoch > 1 else "before the first iteration"

@@ -15,7 +15,7 @@ import torch
 from yacs.config import CfgNode
 
 from data import DatasetError, ReIDDataset
-from data.build import build_eval_loader, build_train_loader
+from data.build import build_eval_loader, build_plain_loader, build_train_loader, shard_range
 from data.samplers.base import EpochBatchSampler
 from data.settings import dataset_names
 from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
@@ -25,6 +25,7 @@ from engine.evaluation.best import BestWeights
 from engine.evaluation.evaluate import EvaluationMethod, Results, count_unreadable, evaluate
 from engine.evaluation.features import EvalShard, extract_features, knows_origins
 from engine.learner import Learner, set_arithmetic
+from engine.preparation import PreparationLoop
 from engine.progress import Progress, RunningMeans
 from engine.saved_settings import saved_config
 from engine.solver import learning_rate, schedule_notes
@@ -68,13 +69,15 @@ class Trainer:
         with stop.interrupting() if stop else nullcontext():  # a wrong network is told before a cache is made
             model = build_model(cfg, self.num_classes, *dataset.train_origins)
             self.notes = [] if saved else [load_pretrained(cfg, model)]
+            prepared = saved is not None and saved["progress"]["epoch"] > 0
+            stage = None if prepared else model.preparation(cfg, load=saved is None)
         seed = cfg.SOLVER.SEED
         check_stop = stop.check if stop else lambda: None
         self.train_loader = build_train_loader(cfg, dataset, seed=seed, device=device, check_stop=check_stop)
         assert isinstance(self.train_loader.batch_sampler, EpochBatchSampler)
         self.sampler = self.train_loader.batch_sampler
         self.sampler.shard(group.rank, group.size, own_statistics=not cfg.MODEL.SYNC_BN)
-        self.eval_shard = EvalShard(dataset, group)
+        self.dataset, self.eval_shard = dataset, EvalShard(dataset, group)
         self.eval_loader, self.num_query = build_eval_loader(
             cfg, dataset, device=device, rank=group.rank, world_size=group.size, check_stop=check_stop
         )
@@ -86,7 +89,8 @@ class Trainer:
         self._timed = not group.is_first  # whether the time of a forward pass needs no measuring any more
         self.learner = Learner(cfg, model, device, group)
         self.notes += self.learner.notes
-        self.progress = Progress()
+        self.preparing = PreparationLoop(cfg, stage, device, group) if stage else None
+        self.progress = Progress(epoch=0 if stage else 1)
         self.means = RunningMeans(device, self.learner.criterion.labels)
         self.bar = ProgressBar()
         if saved:
@@ -109,6 +113,8 @@ class Trainer:
         try:
             self.stop.restart_clock()
             self.group.raise_on_all(None, self.stop.signum)
+            if self.preparing:
+                self._prepare(self.preparing)
             while self.progress.epoch <= solver.MAX_EPOCHS:
                 epoch = self.progress.epoch
                 self._train_epoch()
@@ -128,6 +134,55 @@ class Trainer:
         finally:
             self.bar.clear()
             log.removeFilter(self.bar)
+
+    def _prepare(self, stage: PreparationLoop) -> None:
+        """Makes the rest of a head's preparation, and puts its result into the network."""
+        progress, period = self.progress, self.cfg.SOLVER.LOG_PERIOD
+        if not stage.per_epoch:
+            self._compute_features(stage)
+        self.bar.start(progress.iteration)
+        while progress.iteration < stage.total:
+            self.group.raise_on_all(None, self.stop.signum)
+            stage.step(progress.iteration)
+            progress.iteration += 1
+            epoch, iteration = stage.place(progress.iteration)
+            if iteration % period == 0 or (iteration == stage.per_epoch < period):
+                self._log_preparation(stage, epoch, iteration)
+            if iteration == stage.per_epoch and epoch % self.cfg.SOLVER.CHECKPOINT_PERIOD == 0:
+                self._save()
+            self.bar.show("First stage", progress.iteration, stage.total)
+        self.group.raise_on_all(None, self.stop.signum)
+        stage.finish(dict.fromkeys((self.learner.model, self.learner.eval_model)))
+        self.preparing, progress.epoch, progress.iteration = None, 1, 0
+        self.log.info("First stage done; training the network from here on")
+        self._save()
+
+    def _compute_features(self, stage: PreparationLoop) -> None:
+        """Computes the features of the training images for a preparation, each process those of its shard."""
+        total, group = len(self.dataset.train), self.group
+        self.log.info("First stage: computing the features of %d training images", total)
+        loader = build_plain_loader(self.cfg, self.dataset, self.train_loader, rank=group.rank, world_size=group.size)
+        own, failure = None, None
+        try:
+            with self.stop.interrupting():
+                own = stage.compute_features(self.learner.model, loader, self.stop.check)
+        except (TrainerError, DatasetError) as error:
+            failure = without_traceback(error)
+        except Stopped:  # in all processes together
+            pass
+        group.raise_on_all(failure, self.stop.signum)
+        assert own is not None
+        stage.keep(*own, counts=[len(shard_range(total, rank, group.size)) for rank in range(group.size)])
+
+    def _log_preparation(self, stage: PreparationLoop, epoch: int, iteration: int) -> None:
+        """Logs and records the mean loss of a preparation's epoch, and raises Diverged where it is not finite."""
+        loss, rate = stage.mean_loss(), stage.rate(epoch)
+        self.log.info(
+            "Epoch[%d] Iteration[%d/%d] Loss: %.3f, Base Lr: %.2e", epoch, iteration, stage.per_epoch, loss, rate
+        )
+        self.recorder.log({"stage1/epoch": epoch, "stage1/loss": loss, "stage1/lr": rate})
+        if not math.isfinite(loss):
+            raise Diverged(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration} of the first stage")
 
     def _train_epoch(self) -> None:
         """Trains the rest of the current epoch and logs its speed."""
@@ -306,6 +361,7 @@ class Trainer:
             "means": self.means.state(),
             "num_classes": self.num_classes,
             "config": self.cfg.dump(),
+            **({"preparation": self.preparing.state()} if self.preparing else {}),
         }
         with self.stop.writing():
             path = save_checkpoint(self.output_dir, state)
@@ -322,4 +378,6 @@ class Trainer:
         self.learner.load(state, saved_config(state["config"]))
         self.progress = Progress.from_state(state["progress"])
         self.means.load(state["means"])
+        if self.preparing:
+            self.preparing.load(state["preparation"], self.progress.iteration)
         set_rng_state(state["rng"])

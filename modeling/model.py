@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,10 @@ from utils.errors import ConfigError
 
 ORIGIN_COUNTS = "origin_counts"  # buffer of networks that take origins: numbers of cameras and views
 MOST_ORIGINS = 10_000  # cameras or views
+
+if TYPE_CHECKING:
+    from modeling.losses.criterion import Term
+    from modeling.preparation import Preparation
 
 
 class ReIDModel(nn.Module):
@@ -70,6 +74,21 @@ class ReIDModel(nn.Module):
         """Joins the branches to the features [B, D] that are compared."""
         features = [branch.necked if self.compares_necked else branch.features for branch in branches]
         return features[0] if len(features) == 1 else torch.cat(features, 1)
+
+    def own_terms(self, cfg: CfgNode) -> list[Term]:
+        """Lists losses of the head's own, beside those of the configuration; a term may be of a branch without `widths`."""
+        return []
+
+    def preparation(self, cfg: CfgNode, *, load: bool) -> Preparation | None:
+        """Makes the stage of training before the epochs; None: there is none.
+
+        Args:
+            cfg: the configuration.
+            load: whether to load its starting weights; they come from a checkpoint else.
+        Raises:
+            TrainerError: the starting weights cannot be loaded.
+        """
+        return None
 
     def forward(self, images: Tensor, origins: Tensor | None = None) -> list[Branch] | Tensor:
         if self.channels_last:

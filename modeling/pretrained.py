@@ -13,6 +13,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from modeling.model import ReIDModel, is_of_classifier
+from modeling.torchscript import is_torchscript, read_torchscript
 from utils.errors import ConfigError, TrainerError
 
 # Names of the ImageNet classifiers in the published files of the networks.
@@ -120,6 +121,8 @@ def _read(path: str, *, only_settings: bool = False) -> Any:
         if beginning in _BEGINNINGS:
             if only_settings and beginning != b"PK":
                 return None
+            if is_torchscript(path):
+                return None if only_settings else read_torchscript(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=only_settings)

@@ -30,7 +30,8 @@ MODEL.STEM_RELU = False
 MODEL.PRETRAIN_CHOICE = "imagenet"
 # File of starting weights; empty: none.
 MODEL.PRETRAIN_PATH = ""
-# Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), or FILE.py:NAME.
+# Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), clip or clip_reid (behind CLIP's
+# image encoder, the latter with a first stage that learns sentences), or FILE.py:NAME.
 MODEL.HEAD = "baseline"
 # Neck between pooling and classifier: bnneck (batch normalisation with frozen bias) or no.
 MODEL.NECK = "bnneck"

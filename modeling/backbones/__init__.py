@@ -36,6 +36,7 @@ BACKBONES = Family(
         "se_resnext101": _SENET,
         "senet154": _SENET,
         "mobilenet_v2": "modeling.backbones.mobilenet:build",
+        "clip_vit_b16": "modeling.backbones.clip_vit:build",
         "timm/": "modeling.backbones.timm_models:build",
     },
     key="MODEL.NAME",

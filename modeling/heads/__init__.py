@@ -1,7 +1,8 @@
 """Table of heads. A head is one file and one line here; nothing is imported before it is built.
 
 A builder is called with (cfg, backbone, num_classes) and gives a `modeling.model.ReIDModel`: the layers behind the
-backbone, and the method `branches` that applies them. It may take origins, as a backbone may.
+backbone, and the method `branches` that applies them. It may take origins, as a backbone may. Further methods, all optional:
+`own_terms(cfg)` lists losses of its own, `preparation(cfg, load=...)` makes a stage of training before the epochs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from utils.families import Family
 HEADS = Family(
     {
         "baseline": "modeling.heads.baseline:Baseline",
+        "clip": "modeling.heads.clip:Clip",
+        "clip_reid": "modeling.heads.clip:ClipReID",
     },
     key="MODEL.HEAD",
 )

@@ -116,13 +116,14 @@ class Criterion(nn.Module):
         return total
 
 
-def build_criterion(cfg: CfgNode, num_classes: int, widths: Sequence[int]) -> Criterion:
+def build_criterion(cfg: CfgNode, num_classes: int, widths: Sequence[int], own_terms: Sequence[Term] = ()) -> Criterion:
     """Builds the training loss: DATALOADER.SAMPLER chooses the losses, MODEL.*_LOSS_TYPE their kind.
 
     Args:
         cfg: the configuration.
         num_classes: number of training identities.
         widths: length D of the features of each branch.
+        own_terms: the head's own, beside those.
     Raises:
         ConfigError: a loss cannot be built, or MODEL.BRANCH_WEIGHTS are not of this head.
     """
@@ -136,6 +137,7 @@ def build_criterion(cfg: CfgNode, num_classes: int, widths: Sequence[int]) -> Cr
             for branch, width in enumerate(widths)
             if weight * factors[branch]
         ]
+        + list(own_terms)
     )
 
 
