@@ -54,7 +54,7 @@ def read_torchscript(path: str) -> dict[str, Tensor]:
         root = pickled.removesuffix("data.pkl")
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.namelist() else b"little"
         if order != b"little":
-            raise ValueError(f"its byte order is {order.decode(errors='replace')}")
+            raise ValueError(order)
         module = _Reader(archive, root, archive.read(pickled)).load()
     return dict(_tensors(module, ""))
 

@@ -28,7 +28,9 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         batch, number, width = tokens.shape
         joined = F.linear(tokens, self.in_proj_weight, self.in_proj_bias)
-        query, key, value = joined.view(batch, number, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind()
+        query, key, value = (
+            joined.view(batch, number, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind()
+        )
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 

@@ -348,7 +348,9 @@ def reid(epochs: int, special: bool) -> Log:
     log = baseline("reid_baseline.train", epochs, special)
     prefix = "2026-01-01 12:00:00,123 reid_baseline.train INFO: "
     work = f"{prefix}Model: {23.512:.3f} M parameters, {4.0533:.3f} GMACs for an image of 256x128\n"
-    first = f"{prefix}Epoch[3] Iteration[50/202] Loss: {5.1234:.3f}, Base Lr: {2.82e-4:.2e}\n"  # of MODEL.HEAD clip_reid
+    first = (
+        f"{prefix}Epoch[3] Iteration[50/202] Loss: {5.1234:.3f}, Base Lr: {2.82e-4:.2e}\n"  # of MODEL.HEAD clip_reid
+    )
     time = f"{prefix}Forward pass: {12.3456:.4g} ms per image (median of 25 passes, batch 8, float32, cpu)\n"
     results = f"{prefix}Validation Results"
     train, _, *rest = log.rows
@@ -359,7 +361,8 @@ def reid(epochs: int, special: bool) -> Log:
         {"model/ms_per_image": 12.35, "epoch": 1},
     ]
     return Log(
-        work + first + log.text.replace(results, time + results, 1), rows + [row for row in rest if "train/time" not in row]
+        work + first + log.text.replace(results, time + results, 1),
+        rows + [row for row in rest if "train/time" not in row],
     )
 
 
