@@ -22,7 +22,8 @@ _C.SOLVER = solver.SOLVER
 _C.TEST = test.TEST
 _C.WANDB = wandb.WANDB
 
-# Folder of the log, the checkpoints and the effective configuration; empty: ./log/<name of the config file>.
+# Folder of the log, the checkpoints and the effective configuration; empty: ./log/<name of the config file>, and of a file in
+# a folder below configs/, such as configs/agw/x.yml, ./log/agw/x.
 _C.OUTPUT_DIR = ""
 
 # The values a key accepts, where its type does not say so.

@@ -69,8 +69,10 @@ def load_config(
 
 
 def _output_dir(config: CfgNode, config_file: str) -> str:
-    """Gives OUTPUT_DIR, or its default: ./log/<name of the config file>."""
-    return config.OUTPUT_DIR or os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
+    """Gives OUTPUT_DIR, or its default: ./log/<name of the config file>, in the folders that the file is in below configs/."""
+    *folders, name = Path(os.path.abspath(config_file)).parts
+    below = folders[len(folders) - folders[::-1].index("configs") :] if "configs" in folders else []
+    return config.OUTPUT_DIR or os.path.join("log", *below, os.path.splitext(name)[0])
 
 
 def _has_checkpoint(config: CfgNode, config_file: str) -> bool:

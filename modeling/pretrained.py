@@ -43,10 +43,17 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
             own(read_state_dict(path) if path else None)
             return f"Starting from ImageNet weights of {path or cfg.MODEL.NAME.split('/')[0]}"
         weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
-        backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)}
+        added = {key: value for key, value in model.base.state_dict().items() if key.startswith(_added(model))}
+        backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)} | added
         _load(model.base, backbone, path or "the download")
         return f"Starting from ImageNet weights of {path or 'torchvision'}"
     return load_reid_weights(model, read_state_dict(path), path)
+
+
+def _added(model: ReIDModel) -> tuple[str, ...]:
+    """Returns the beginnings of names of the backbone's tensors that ImageNet's weights lack."""
+    added: tuple[str, ...] = getattr(model.base, "added", ())
+    return added
 
 
 def load_reid_weights(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:

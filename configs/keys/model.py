@@ -25,6 +25,12 @@ MODEL.OUTPUT_STRIDE = 0
 MODEL.DROP_PATH = 0.0
 # ReLU after the stem's batch normalisation. Published re-ID results were obtained without it.
 MODEL.STEM_RELU = False
+# Pooling of a ResNet's stem: padded (by one pixel on each side, as in torchvision) or ceil (no padding, the size rounded up,
+# as fast-reid's networks were trained).
+MODEL.STEM_POOLING = "padded"
+# Non-local blocks in each of a ResNet's four stages, behind its last blocks. AGW: [0,2,3,0] in ResNet-50, [0,2,9,0] in
+# ResNet-101.
+MODEL.NON_LOCAL = (0, 0, 0, 0)
 # Starting weights: imagenet (backbone only; from PRETRAIN_PATH, else torchvision's download), self (a
 # checkpoint of this trainer or a state dict, from PRETRAIN_PATH) or none (random).
 MODEL.PRETRAIN_CHOICE = "imagenet"
@@ -55,11 +61,12 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "MODEL.HEAD": HEADS.names,
     "MODEL.LAST_STRIDE": (1, 2),
     "MODEL.OUTPUT_STRIDE": (0, 8, 16, 32),
+    "MODEL.STEM_POOLING": ("padded", "ceil"),
     "MODEL.PRETRAIN_CHOICE": ("imagenet", "self", "none"),
     "MODEL.NECK": ("bnneck", "no"),
     "MODEL.POOLING": POOLINGS.names,
     "MODEL.PRECISION": ("fp32", "bf16", "fp16"),
 }
-BOUNDS: dict[str, tuple[float, float]] = {"MODEL.DROP_PATH": (0, 0.95)}
+BOUNDS: dict[str, tuple[float, float]] = {"MODEL.DROP_PATH": (0, 0.95), "MODEL.NON_LOCAL": (0, 36)}
 # Tables of builders, by the key that names one; beside their names a file of the user's is allowed.
 FAMILIES: dict[str, Family] = {"MODEL.NAME": BACKBONES, "MODEL.HEAD": HEADS, "MODEL.POOLING": POOLINGS}

@@ -2,7 +2,8 @@
 
 A builder is called with (cfg) and gives a `torch.nn.Module` from images [B, 3, H, W] to what the heads take: a feature
 map [B, C, h, w], tokens, or features [B, C] that are pooled already. Its attribute `out_channels` is C. Further
-attributes, all optional: `options` names those of MODEL.OUTPUT_STRIDE and MODEL.DROP_PATH that it applies; `notes` are
+attributes, all optional: `options` names those of MODEL.OUTPUT_STRIDE, MODEL.DROP_PATH and MODEL.NON_LOCAL that it applies;
+`added` are the beginnings of names of tensors that ImageNet's weights lack, and that start at random then; `notes` are
 lines for the start of the log; with `takes_origins` it has a method `add_origins(num_cameras, num_views)`, which may set
 it to False, and is called with the images and their origins (int64 [B, 2]: camera and view, -1: not known; or None);
 `trains_every_parameter = False` says that some parameters have no effect on the output; `load_imagenet(weights)` loads
@@ -28,7 +29,10 @@ BACKBONES = Family(
         "resnet50": _RESNET,
         "resnet101": _RESNET,
         "resnet152": _RESNET,
+        "resnet18_ibn_a": _RESNET,
+        "resnet34_ibn_a": _RESNET,
         "resnet50_ibn_a": _RESNET,
+        "resnet101_ibn_a": _RESNET,
         "se_resnet50": _SENET,
         "se_resnet101": _SENET,
         "se_resnet152": _SENET,
@@ -43,6 +47,10 @@ BACKBONES = Family(
 )
 
 
+# Settings that only some backbones apply: the value that is none, and names of those that do.
+_OPTIONS = {"OUTPUT_STRIDE": ("0", "timm/…"), "DROP_PATH": ("0", "timm/…"), "NON_LOCAL": ("[0,0,0,0]", "resnet…")}
+
+
 def build_backbone(cfg: Any) -> nn.Module:
     """Builds the backbone that MODEL.NAME names.
 
@@ -50,10 +58,11 @@ def build_backbone(cfg: Any) -> nn.Module:
         ConfigError: it cannot be built, for example since timm is needed and missing.
     """
     backbone: nn.Module = BACKBONES.builder(cfg.MODEL.NAME)(cfg)
-    for key in ("OUTPUT_STRIDE", "DROP_PATH"):
-        if cfg.MODEL[key] and key not in getattr(backbone, "options", ()):
+    for key, (none, having) in _OPTIONS.items():
+        value = cfg.MODEL[key]
+        if (any(value) if isinstance(value, tuple) else value) and key not in getattr(backbone, "options", ()):
             raise ConfigError(
-                f"MODEL.{key}: {cfg.MODEL[key]} is not for {cfg.MODEL.NAME}, which does not have it; give 0, or a network"
-                " of timm that does"
+                f"MODEL.{key}: {value} is not for {cfg.MODEL.NAME}, which does not have it; give {none}, or a network that"
+                f" does, of {having}"
             )
     return backbone

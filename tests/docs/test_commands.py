@@ -46,7 +46,7 @@ VARIANTS = (  # in this order
     Variant(r"^make ", "would run this suite in itself, for hours", "make -n "),
     Variant(r"^\./test_sweep\.sh$", "minutes; the slow test runs it as it stands", "./test_sweep.sh --dry-run"),
     Variant(
-        r"^(python tools/sweep\.py .*configs/baseline\.yml.*)(?<!--dry-run)$",
+        r"^(python tools/sweep\.py .*configs/(?:baseline|\w+/\w+)\.yml.*)(?<!--dry-run)$",
         "the data set is not here, and training takes hours",
         r"\1 --dry-run",
     ),
@@ -70,7 +70,7 @@ VARIANTS = (  # in this order
     Variant(r"postgresql://", "wants a server and its password; tests/yacs_sweep/whole/test_postgres.py runs one"),
     Variant(r"ENTITY/PROJECT/ID|team/project/", "wants a W&B login; tests/wandb_server is one, in the W&B tests"),
     Variant(
-        r"^python tools/(train|test|extract|export)\.py .*(baseline\.yml)",
+        r"^python tools/(train|test|extract|export)\.py .*(baseline\.yml|configs/\w+/\w+\.yml)",
         "wants a data set; tests/tools trains and tests",
     ),
     Variant(

@@ -198,6 +198,18 @@ def test_a_file_changes_what_those_below_it_say(tmp_path: Path) -> None:
     assert load_config(copy) == cfg
 
 
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [("x.yml", "log/x"), ("configs/x.v2.yml", "log/x.v2"), ("configs/agw/x.yml", "log/agw/x"), ("agw/x.yml", "log/x")],
+)
+def test_recipes_of_the_same_name_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(write(Path(file), ""))
+    assert Path(cfg.OUTPUT_DIR) == Path(folder)
+
+
 def test_of_several_files_below_the_later_counts(tmp_path: Path) -> None:
     write(tmp_path / "root.yml", "SOLVER: {BASE_LR: 1, GAMMA: 1}\n")
     write(tmp_path / "a.yml", "_BASE_: root.yml\nSOLVER: {BASE_LR: 2, MAX_EPOCHS: 2}\n")

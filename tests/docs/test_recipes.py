@@ -1,0 +1,81 @@
+"""The table of recipes in docs/trainer.md has each recipe file, with the figures that the file's head gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.config import load_config
+from tests.docs.documents import ROOT
+
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").glob("*/*.yml"))
+_FIGURES = re.compile(r"(\d+\.\d) / (\d+\.\d)")
+
+
+def rows() -> dict[str, list[str]]:
+    """Cells of the table by file."""
+    section = (
+        (ROOT / "docs/trainer.md").read_text(encoding="utf-8").partition("\n## Recipes\n")[2].partition("\n## ")[0]
+    )
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in section.splitlines() if "|" in line]
+    named = [(re.search(r"`(configs/[^`]+)`", row[1]), row) for row in cells if len(row) > 1]
+    return {found[1]: row for found, row in named if found}
+
+
+def test_each_file_has_one_row_and_each_row_a_file() -> None:
+    text = (ROOT / "docs/trainer.md").read_text(encoding="utf-8")
+    assert len(FILES) > 20
+    assert sorted(rows()) == FILES
+    assert [file for file in FILES if text.count(f"| `{file}` |") != 1] == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_loads_and_its_head_has_the_figures_of_its_row(file: str) -> None:
+    cfg = load_config(str(ROOT / file))
+    assert Path(cfg.OUTPUT_DIR) == Path("log", Path(file).parent.name, Path(file).stem)
+    row = rows()[file]
+    assert len(row) == 6 and all(row)
+    head = re.match(r"(#.*\n)+", (ROOT / file).read_text(encoding="utf-8"))
+    assert head, "says what it is and needs"
+    words = " ".join(line.removeprefix("#").strip() for line in head[0].splitlines())
+    figures = _FIGURES.search(row[3])
+    if figures is None:
+        assert row[3] == row[4] == "–"
+    else:
+        assert set(figures.groups()) <= set(re.findall(r"\d+\.\d", words))
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if "bag_of_tricks" in file or "/agw" in file or "/sbs" in file]
+)
+def test_a_files_name_is_its_set_and_network(file: str) -> None:
+    cfg, stem = load_config(str(ROOT / file)), Path(file).stem
+    (name,) = cfg.DATASETS.NAMES
+    assert stem == f"{name}_{cfg.MODEL.NAME}"
+
+
+# Images of the training splits, as their authors count them; of MSMT17 without the validation images.
+IMAGES = {
+    "market1501": 12_936,
+    "dukemtmc": 16_522,
+    "msmt17_v1": 30_248,
+    "cuhk03_detected": 7_365,
+    "cuhk03_labeled": 7_368,
+    "veri": 37_778,
+    "occluded_duke": 15_618,
+}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "/bag_of_tricks/" in file or "/agw/" in file])
+def test_fast_reids_steps_are_counted_from_the_end_of_its_warm_up(file: str) -> None:
+    """Its schedule steps after each epoch that ends behind iteration 2,000; at its steps 40 and 90 the rate falls."""
+    cfg = load_config(str(ROOT / file))
+    batches = IMAGES[cfg.DATASETS.NAMES[0]] // cfg.SOLVER.IMS_PER_BATCH
+    stepped, falls = 0, []
+    for epoch in range(1, cfg.SOLVER.MAX_EPOCHS + 1):
+        if stepped in (40, 90):
+            falls.append(epoch)
+        stepped += epoch * batches > 2000
+    assert list(cfg.SOLVER.STEPS) == falls
