@@ -18,9 +18,10 @@ postgres:
 chromium:
 	@tools/debian.sh chromedriver chromium chromium-driver
 
-# Three at a time on two cores: many tests wait, for a trial, a server or a lease.
+# Three at a time on two cores: many tests wait, for a trial, a server or a lease. Each computes with one thread: threads of
+# several processes on few cores wait for each other.
 test: setup postgres chromium
-	$(PY) -m pytest -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile
 
 test-slurm: setup postgres
 	@tools/debian.sh slurmctld slurmctld slurmd slurm-client

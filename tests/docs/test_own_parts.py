@@ -17,6 +17,7 @@ from modeling.branch import Branch
 from modeling.losses.criterion import build_criterion
 from tests.docs.documents import ROOT
 from tests.engine.small_run import write_config
+from utils import own_code
 from utils.errors import ConfigError
 from utils.own_code import explain
 from yacs_sweep.logs.parser import LogParser
@@ -41,6 +42,8 @@ def test_the_loss_is_20_lines_at_most() -> None:
 def test_what_the_document_shows_is_trained_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(own_code, "_NAMES", {})  # as in a new process, whatever other tests have left of its hook
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     config = write_config(tmp_path)
     monkeypatch.chdir(tmp_path)
     overrides = ["SOLVER.MAX_EPOCHS", "1", "OUTPUT_DIR", "out"]

@@ -108,9 +108,13 @@ SEVERAL_BRANCHES = {"MODEL": {"HEAD": HEAD, "ALSO_LOSSES": ("center",), "BRANCH_
 @pytest.mark.parametrize(
     ("settings", "size"),
     [
-        (ALL_LOSSES, 2),
+        pytest.param(ALL_LOSSES, 2, marks=pytest.mark.slow),
         (ALL_LOSSES, 3),
-        ({"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}}, 2),
+        pytest.param(
+            {"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}},
+            2,
+            marks=pytest.mark.slow,
+        ),
         (SEVERAL_BRANCHES, 2),
     ],
     ids=["all losses", "all losses in three", "no identity loss", "several branches"],

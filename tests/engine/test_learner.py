@@ -159,7 +159,7 @@ def test_fp16_passes_over_a_step_with_infinite_gradients() -> None:
     assert ours.optimizers.scaler.get_scale() == scale / 2
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_every_precision_learns(precision: str) -> None:
     ours = learner(PRECISION=precision)
     images, pids = batches(1)[0]
@@ -169,7 +169,9 @@ def test_every_precision_learns(precision: str) -> None:
     assert all(parameter.dtype == torch.float32 for parameter in ours.model.parameters())
 
 
-@pytest.mark.parametrize("kind", ["cosface", "arcface", "circle"])
+@pytest.mark.parametrize(
+    "kind", ["cosface", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("arcface", "circle"))]
+)
 def test_every_head_learns(kind: str) -> None:
     ours = learner(ID_LOSS_TYPE=kind, METRIC_LOSS_TYPE="circle", CIRCLE_SCALE=16.0, POOLING="gem")
     images, pids = batches(1)[0]

@@ -56,8 +56,8 @@ for step in range(1, 61):
 @pytest.mark.parametrize(
     ("rule", "value"),
     [
-        ({"type": "hyperband", "min_iter": 3, "eta": 3}, 3),
-        ({"type": "median", "min_trials": 1, "min_iter": 4}, 4),
+        pytest.param({"type": "hyperband", "min_iter": 3, "eta": 3}, 3, marks=pytest.mark.slow),
+        pytest.param({"type": "median", "min_trials": 1, "min_iter": 4}, 4, marks=pytest.mark.slow),
         ({"type": "asha", "min_iter": 2, "eta": 2}, 2),
         ({"type": "patience", "patience": 5}, 6),
         ({"type": "divergence"}, 9),

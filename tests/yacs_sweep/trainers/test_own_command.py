@@ -137,7 +137,13 @@ def test_a_sweep_of_the_files_own_program_runs_and_is_resumed(tmp_path: Path) ->
     assert len(refused.sweeps) == 1
 
 
-@pytest.mark.parametrize("command", [["${env}", "PYTHONPATH=lib", "${interpreter}", "-m"], ["${interpreter}", "-um"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["${env}", "PYTHONPATH=lib", "${interpreter}", "-m"],
+        pytest.param(["${interpreter}", "-um"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_sweep_of_a_module_runs_and_is_resumed(tmp_path: Path, command: list[str]) -> None:
     package = tmp_path / ("lib" if "${env}" in command else ".") / "pkg"
     package.mkdir(parents=True)
@@ -162,7 +168,9 @@ def test_a_sweep_of_a_module_runs_and_is_resumed(tmp_path: Path, command: list[s
     assert gone.err.startswith("error: program: pkg.train: no module pkg")
 
 
-@pytest.mark.parametrize("place", ["../other/train.py", "{outside}/train.py", "~/../other/train.py"])
+@pytest.mark.parametrize(
+    "place", ["../other/train.py", pytest.param("{outside}/train.py", marks=pytest.mark.slow), "~/../other/train.py"]
+)
 def test_a_program_outside_the_folder_runs_and_is_watched(tmp_path: Path, place: str) -> None:
     outside, folder = tmp_path / "other", tmp_path / "here"
     outside.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,13 @@ def check(ran: Ran, case: Case, points: int) -> None:
     assert not [path for path in left if path.parent != ran.dir / "wandb"]  # of the launcher's own client
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+def cases(slow: Sequence[str]) -> list[Any]:
+    """All cases, those of some programs as slow tests: on the other controller they are ordinary ones."""
+    marks = {case.folder: [pytest.mark.slow] if case.folder in slow else [] for case in CASES}
+    return [pytest.param(case, id=case.folder, marks=marks[case.folder]) for case in CASES]
+
+
+@pytest.mark.parametrize("case", cases(slow=("wandb_module", "wandb_click")))
 def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
     words = project(tmp_path, case)
     ran = sweep(tmp_path, *words, "--wandb-mode", "disabled", trainer=None, config=None)
@@ -142,7 +149,7 @@ def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+@pytest.mark.parametrize("case", cases(slow=("wandb_lightning", "wandb_hydra")))
 def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
     """The trial is one run there, the launcher's."""
     words = project(tmp_path, case, only_best=True)

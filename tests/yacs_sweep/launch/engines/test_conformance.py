@@ -35,7 +35,7 @@ told = {"words": words, "secret": os.environ.get("YACS_SWEEP_STORAGE"), "cwd": o
 part = folder / f"{words[0]}.part"
 part.write_text(json.dumps(told))
 part.rename(folder / f"{words[0]}.json")
-while not (folder / "leave").exists():
+while folder.exists() and not (folder / "leave").exists():
     time.sleep(0.05)
 """
 

@@ -48,7 +48,12 @@ def test_one_calm_screen_that_bears_resizing_and_stopping_and_leaves_the_termina
     tmp_path: Path, start: Callable[..., Terminal]
 ) -> None:
     terminal = start("--workers", "2", *SLOW)
-    lines = terminal.wait(lambda lines: any(line.startswith("trial ") and "val/mAP" in line for line in lines))
+    lines = terminal.wait(
+        lambda lines: (
+            any(line.startswith("trial ") and "val/mAP" in line for line in lines)
+            and any(line.startswith("trial-0000") for line in lines)
+        )
+    )
     table = next(place for place, line in enumerate(lines) if line.startswith("trial "))
     assert lines[table - 5].startswith("toy  ") and lines[table - 5].endswith(summary(tmp_path)["sweep_id"])
     assert "0/3" in lines[table - 4]
