@@ -191,6 +191,11 @@ def build_adamw(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=True)
 
 
+def build_amsgrad(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
+    """Builds Adam in its variant AMSGrad (Reddi et al., ICLR 2018), which torchreid's recipes train OSNet with."""
+    return torch.optim.Adam(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), amsgrad=True, fused=True)
+
+
 def build_sgd(groups: Groups, cfg: CfgNode) -> torch.optim.Optimizer:
     """Builds SGD with momentum."""
     # Loss scaling passes over the first steps, which leaves the fused SGD's momenta uninitialised (torch 2.15).

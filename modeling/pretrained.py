@@ -43,8 +43,11 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
             own(read_state_dict(path) if path else None)
             return f"Starting from ImageNet weights of {path or cfg.MODEL.NAME.split('/')[0]}"
         weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
-        added = {key: value for key, value in model.base.state_dict().items() if key.startswith(_added(model))}
-        backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)} | added
+        expected = model.base.state_dict()
+        added = {key: value for key, value in expected.items() if key.startswith(_added(model))}
+        # OSNet has a layer fc that is no classifier.
+        backbone = {k: value for k, value in weights.items() if k in expected or not k.startswith(_CLASSIFIERS)}
+        backbone |= added
         _load(model.base, backbone, path or "the download")
         return f"Starting from ImageNet weights of {path or 'torchvision'}"
     return load_reid_weights(model, read_state_dict(path), path)

@@ -14,6 +14,7 @@ OPTIMIZERS = Family(
     {
         "Adam": "engine.solver:build_adam",
         "AdamW": "engine.solver:build_adamw",
+        "AMSGrad": "engine.solver:build_amsgrad",
         "SGD": "engine.solver:build_sgd",
     }
 )
@@ -21,7 +22,7 @@ OPTIMIZERS = Family(
 SCHEDULES = Family({"multistep": "engine.solver:multistep_factor", "cosine": "engine.solver:cosine_factor"})
 
 SOLVER = CN()
-# Optimizer: Adam, AdamW or SGD; FILE.py:NAME for your own.
+# Optimizer: Adam, AdamW, AMSGrad (Adam with the largest mean of squares so far) or SGD; FILE.py:NAME for your own.
 SOLVER.OPTIMIZER_NAME = "Adam"
 # Epochs to train.
 SOLVER.MAX_EPOCHS = 120
@@ -37,7 +38,7 @@ SOLVER.HEADS_LR_FACTOR = 1.0
 SOLVER.LAYER_DECAY = 1.0
 # Momentum of SGD.
 SOLVER.MOMENTUM = 0.9
-# Decay rates of the running means of the gradient and of its square, in Adam and AdamW.
+# Decay rates of the running means of the gradient and of its square, in Adam, AdamW and AMSGrad.
 SOLVER.BETAS = (0.9, 0.999)
 # Weight decay.
 SOLVER.WEIGHT_DECAY = 0.0005

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _RESNET, _SENET = "modeling.backbones.resnet:build", "modeling.backbones.senet:build"
+_OSNET = "modeling.backbones.osnet:build"
 # MODEL.NAME
 BACKBONES = Family(
     {
@@ -41,6 +42,15 @@ BACKBONES = Family(
         "senet154": _SENET,
         "mobilenet_v2": "modeling.backbones.mobilenet:build",
         "clip_vit_b16": "modeling.backbones.clip_vit:build",
+        "osnet_x1_0": _OSNET,
+        "osnet_x0_75": _OSNET,
+        "osnet_x0_5": _OSNET,
+        "osnet_x0_25": _OSNET,
+        "osnet_ibn_x1_0": _OSNET,
+        "osnet_ain_x1_0": _OSNET,
+        "osnet_ain_x0_75": _OSNET,
+        "osnet_ain_x0_5": _OSNET,
+        "osnet_ain_x0_25": _OSNET,
         "timm/": "modeling.backbones.timm_models:build",
     },
     key="MODEL.NAME",

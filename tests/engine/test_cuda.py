@@ -143,7 +143,7 @@ def test_every_loss_has_a_deterministic_form_that_is_as_exact_as_the_processors(
     is_as_exact(GPU, "fp32", **settings)
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "AMSGrad", "SGD"])
 def test_fused_optimizers_step_as_on_the_processor(name: str) -> None:
     cfg = _C.clone()
     cfg.MODEL.NAME, cfg.SOLVER.OPTIMIZER_NAME, cfg.SOLVER.BIAS_LR_FACTOR = "resnet18", name, 2.0

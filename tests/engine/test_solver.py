@@ -272,7 +272,7 @@ def test_names_of_layers() -> None:
 
 
 def test_betas_are_adams() -> None:
-    for name in ("Adam", "AdamW"):
+    for name in ("Adam", "AdamW", "AMSGrad"):
         optimizer = build_optimizer(config(OPTIMIZER_NAME=name, BETAS=(0.8, 0.95)), nn.Linear(2, 2))
         assert all(group["betas"] == (0.8, 0.95) for group in optimizer.param_groups)
     assert (
@@ -303,7 +303,7 @@ def test_steps_are_fused_where_that_is_right(name: str, precision: str, fused: b
     assert build_optimizer(cfg, nn.Linear(2, 2)).defaults["fused"] is fused
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "AMSGrad", "SGD"])
 def test_merged_groups_step_like_one_group_a_parameter(small_config: Path, name: str) -> None:
     cfg = load_config(str(small_config), ["SOLVER.OPTIMIZER_NAME", name, "SOLVER.BIAS_LR_FACTOR", "2"])
     torch.manual_seed(0)
@@ -315,7 +315,9 @@ def test_merged_groups_step_like_one_group_a_parameter(small_config: Path, name:
         {"params": [p], "lr": 0.2 if key == "bias" else 0.1, "weight_decay": 0.0005}
         for key, p in theirs.named_parameters()
     ]
-    plain = getattr(torch.optim, name)(groups, **({"momentum": cfg.SOLVER.MOMENTUM} if name == "SGD" else {}))
+    of_torch = {"AMSGrad": ("Adam", {"amsgrad": True}), "SGD": ("SGD", {"momentum": cfg.SOLVER.MOMENTUM})}
+    kind, options = of_torch.get(name, (name, {}))
+    plain = getattr(torch.optim, kind)(groups, **options)
     for _step in range(3):
         for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             mine.grad = torch.randn_like(mine)
