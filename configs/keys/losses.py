@@ -18,8 +18,9 @@ MODEL.ID_LOSS_WEIGHT = 1.0
 MODEL.IF_LABELSMOOTH = "on"
 # Epsilon of label smoothing, the probability that is spread over all classes.
 MODEL.LABEL_SMOOTHING = 0.1
-# Loss over the pairs of a batch, of the samplers with triplet: triplet (batch-hard) or circle; triplet_center is
-# triplet, and center none, beside center loss; FILE.py:NAME for your own.
+# Loss over the pairs of a batch, of the samplers with triplet: triplet (batch-hard), weighted_triplet (AGW's, all pairs by
+# softmax weights, without a margin) or circle; triplet_center is triplet, and center none, beside center loss; FILE.py:NAME
+# for your own.
 MODEL.METRIC_LOSS_TYPE = "triplet"
 # Weight of that loss, whichever it is; 0 leaves it out.
 MODEL.TRIPLET_LOSS_WEIGHT = 1.0
@@ -27,7 +28,7 @@ MODEL.TRIPLET_LOSS_WEIGHT = 1.0
 MODEL.NO_MARGIN = False
 # Adds center loss: yes or no.
 MODEL.IF_WITH_CENTER = "no"
-# Further losses beside those: triplet, circle, center, or FILE.py:NAME for your own; text is one of them.
+# Further losses beside those: triplet, weighted_triplet, circle, center, or FILE.py:NAME for your own; text is one of them.
 MODEL.ALSO_LOSSES = ("",)
 # Weights of the further losses, in order; a single one is for all.
 MODEL.ALSO_LOSS_WEIGHTS = (1.0,)

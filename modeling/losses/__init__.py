@@ -28,6 +28,7 @@ IDENTITY_LOSSES = Family(
 METRIC_LOSSES = Family(
     {
         "triplet": "modeling.losses.triplet:BatchHardTriplet",
+        "weighted_triplet": "modeling.losses.weighted_triplet:WeightedTriplet",
         "circle": "modeling.losses.circle:PairwiseCircle",
         "triplet_center": "modeling.losses.triplet:BatchHardTriplet",
         "center": "modeling.losses.center:build",

@@ -16,6 +16,7 @@ from modeling.losses.circle import PairwiseCircle, pairwise_circle_loss
 from modeling.losses.criterion import Criterion, build_criterion
 from modeling.losses.identity import ArcFace, Softmax, margin_logits
 from modeling.losses.triplet import BatchHardTriplet, batch_hard_triplet_loss, require_negatives
+from modeling.losses.weighted_triplet import weighted_triplet_loss
 from modeling.settings import loss_problems
 from utils.errors import ConfigError, TrainerError
 
@@ -65,6 +66,63 @@ def test_triplet_and_its_gradient_are_by_the_book(margin: float | None, pids: li
         gradients.append(features.grad)
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def weighted_triplet_by_the_book(features: Tensor, pids: list[int]) -> Tensor:
+    """Weighted regularised triplet loss as Ye et al. (TPAMI 2021) write it, one pair at a time."""
+    terms = []
+    for anchor, pid in zip(features, pids, strict=True):
+        distances = [(anchor - other).pow(2).sum().clamp(min=1e-12).sqrt() for other in features]
+        positives = [d for d, other in zip(distances, pids, strict=True) if other == pid]
+        negatives = [d for d, other in zip(distances, pids, strict=True) if other != pid]
+        pull = sum(d * d.exp() for d in positives) / sum(d.exp() for d in positives)
+        push = sum(d * (-d).exp() for d in negatives) / sum((-d).exp() for d in negatives)
+        terms.append(torch.log1p((pull - push).exp()))
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize("pids", [[1, 1, 2, 2, 3, 3], [5, 5, 5, 5, 9, 7]], ids=["equal counts", "unequal counts"])
+def test_weighted_triplet_and_its_gradient_are_by_the_book(pids: list[int]) -> None:
+    values = torch.randn(6, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gradients, losses = [], []
+    for loss in (
+        lambda f: weighted_triplet_loss(f, torch.tensor(pids)),
+        lambda f: weighted_triplet_by_the_book(f, pids),
+    ):
+        features = values.clone().requires_grad_()
+        losses.append(loss(features))
+        torch.autograd.backward(losses[-1])
+        gradients.append(features.grad)
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert torch.autograd.gradcheck(lambda f: weighted_triplet_loss(f, torch.tensor(pids)), (features,))
+
+
+def test_weighted_triplet_of_a_worked_example() -> None:
+    # On a line: anchors 0 and 1 of identity 7, 3 of identity 8. The anchor at 3 has no other positive than itself.
+    features = torch.tensor([[0.0], [1.0], [3.0]])
+    e = math.e
+    pull = e / (1 + e)
+    negatives = (3 * e**-3 + 2 * e**-2) / (e**-3 + e**-2)
+    expected = sum(math.log1p(math.exp(gap)) for gap in (pull - 3, pull - 2, 0 - negatives)) / 3
+    assert float(weighted_triplet_loss(features, torch.tensor([7, 7, 8]))) == pytest.approx(expected, abs=1e-5)
+
+
+def test_weighted_triplet_of_far_features_is_finite_and_counts_the_nearest_negative() -> None:
+    features = torch.tensor([[0.0], [0.0], [200.0], [900.0]], requires_grad=True)
+    loss = weighted_triplet_loss(features, torch.tensor([1, 1, 1, 2]))
+    torch.autograd.backward(loss)
+    expected = (math.log1p(math.exp(200 - 900)) * 2 + math.log1p(math.exp(200 - 700)) + 0) / 4
+    assert float(loss.detach()) == pytest.approx(expected, abs=1e-6)
+    assert features.grad is not None and torch.isfinite(features.grad).all()
+
+
+def test_weighted_triplet_is_chosen_and_refuses_one_identity() -> None:
+    made = criterion(METRIC_LOSS_TYPE="weighted_triplet", SAMPLER="triplet")
+    features, pids = torch.randn(4, 6), torch.tensor([1, 1, 2, 2])
+    torch.testing.assert_close(loss_of(made, torch.zeros(4, 5), features, pids), weighted_triplet_loss(features, pids))
+    with pytest.raises(ValueError, match="a batch of 3 images has identity 4 only"):
+        made.check(torch.tensor([4, 4, 4]))
 
 
 def test_triplet_of_a_worked_example() -> None:
