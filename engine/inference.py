@@ -28,7 +28,8 @@ from engine.evaluation.results_files import ResultFiles, SetResults
 from engine.output_dir import BEST_NAME, list_checkpoints
 from engine.saved_settings import saved_config, settings_for_use
 from modeling.model import ReIDModel, build_model, origin_counts, resolve_device
-from modeling.pretrained import class_count, load_reid_weights, read_settings, read_state_dict
+from modeling.pretrained import class_count, load_reid_weights
+from modeling.weights.files import read_settings, read_state_dict
 from utils.errors import ConfigError, TrainerError
 from utils.files import cannot_write, require_writable, write_atomically
 from utils.logger import NAME
@@ -77,7 +78,9 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
         raise ConfigError(f"MODEL.DEVICE: {error}") from None
     state = read_state_dict(path)
     model = build_model(cfg, class_count(state) or 1, *origin_counts(state))
-    load_reid_weights(model, state, path)
+    line = load_reid_weights(model, state, path, for_training=False)
+    if line != f"Using the weights of {path}":  # as they are
+        logging.getLogger(NAME).info("%s", line)
     return model.to(device).eval(), device
 
 

@@ -1,30 +1,19 @@
-"""Loading of starting weights from files and downloads."""
+"""Loading of starting weights, of files and downloads, into a network."""
 
 from __future__ import annotations
 
-import re
-import warnings
-import zipfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from modeling.heads.layers import GeM
 from modeling.model import ReIDModel, is_of_classifier
-from modeling.torchscript import is_torchscript, read_torchscript
+from modeling.weights.files import read_state_dict
+from modeling.weights.fitting import Reading, is_note, read_names
+from modeling.weights.tables.bare import BACKBONE, TIMM
+from modeling.weights.tables.reid import OURS
 from utils.errors import ConfigError, TrainerError
-
-# Names of the ImageNet classifiers in the published files of the networks.
-_CLASSIFIERS = ("fc.", "classifier.", "last_linear.")
-# First bytes of files from torch.save: a zip archive, or before PyTorch 1.6 a pickle of any protocol.
-_BEGINNINGS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_PYTHON_OBJECT = re.compile(r"GLOBAL (\S+)")  # in torch's refusal
-_CONVERT = (
-    "convert it once, in the folder of the code that wrote it: old = torch.load(FILE, weights_only=False), then"
-    ' torch.save(old["state_dict"], NEW) where old is a dictionary, else torch.save(old.state_dict(), NEW)'
-)
 
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
@@ -38,50 +27,53 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
     choice, path = cfg.MODEL.PRETRAIN_CHOICE, cfg.MODEL.PRETRAIN_PATH
     if choice == "none":
         return "Starting from random weights"
-    if choice == "imagenet":
-        if own := getattr(model.base, "load_imagenet", None):
-            own(read_state_dict(path) if path else None)
-            return f"Starting from ImageNet weights of {path or cfg.MODEL.NAME.split('/')[0]}"
-        weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
-        expected = model.base.state_dict()
-        added = {key: value for key, value in expected.items() if key.startswith(_added(model))}
-        # OSNet has a layer fc that is no classifier.
-        backbone = {k: value for k, value in weights.items() if k in expected or not k.startswith(_CLASSIFIERS)}
-        backbone |= added
-        _load(model.base, backbone, path or "the download")
-        return f"Starting from ImageNet weights of {path or 'torchvision'}"
-    return load_reid_weights(model, read_state_dict(path), path)
+    if choice == "self":
+        return load_reid_weights(model, read_state_dict(path), path)
+    if not path and (own := getattr(model.base, "load_imagenet", None)):
+        own(None)
+        return f"Starting from ImageNet weights of {cfg.MODEL.NAME.split('/')[0]}"
+    weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
+    return _load_backbone(model, weights, path or "torchvision")
 
 
-def _added(model: ReIDModel) -> tuple[str, ...]:
-    """Returns the beginnings of names of the backbone's tensors that ImageNet's weights lack."""
-    added: tuple[str, ...] = getattr(model.base, "added", ())
-    return added
+def load_reid_weights(
+    model: ReIDModel, weights: Mapping[str, Tensor], source: str, *, for_training: bool = True
+) -> str:
+    """Loads the weights of a re-identification network, in anyone's names, into a model.
 
-
-def load_reid_weights(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:
-    """Loads the weights of a re-identification network into a model; the classifier is skipped where it does not fit.
+    The classifier is left out where it does not fit, since it knows other identities. With a backbone alone, the head
+    stays as it is.
 
     Args:
         model: gets the weights.
         weights: a state dict.
         source: names the weights in messages.
+        for_training: False where features are compared next, and nothing learns what is not in the weights.
     Returns:
         A line for the log.
     Raises:
         ConfigError: the weights do not fit this network.
     """
-    # reid-strong-baseline's IBN network carries ImageNet's classifier along, unused.
-    weights = {key: value for key, value in weights.items() if not key.startswith("base.fc.")}
-    headless = not any(is_of_classifier(key) for key in weights)  # as weights are often published
-    if not headless and class_count(weights) in (None, model.num_classes):
-        _load(model, weights, source)
-        return f"Starting from the weights of {source}"
-    # Without a classifier, or with one for other identities: everything but the classifier is loaded.
-    classifier = {key: value for key, value in model.state_dict().items() if is_of_classifier(key)}
-    others = {key: value for key, value in weights.items() if not is_of_classifier(key)}
-    _load(model, {**others, **classifier}, source)
-    return f"Starting from the weights of {source}, with a new classifier for {model.num_classes} identities"
+    expected = model.state_dict()
+    reading = read_names(weights, expected, model.base)
+    verb = "Starting from" if for_training else "Using"
+    line = f"{verb} the weights of {_origin(reading, source)}"
+    head = [name for name in expected if _is_of_no_classifier(name) and not (_is_of_backbone(name) or is_note(name))]
+    classifier = any(is_of_classifier(name) for name in reading.tensors)
+    if head and not any(name in reading.tensors for name in head) and reading.knows_all(_is_of_no_classifier):
+        if not (for_training or all(_is_neutral(model, name) for name in head)):
+            raise ConfigError(
+                f"{source}: holds a backbone alone, and the head of this network needs weights of its own"
+            )
+        wanted: Callable[[str], bool] = _starts_backbone(model, reading)
+        line = f"{verb} the backbone of {_origin(reading, source)}: it has no more that fits, and the head is new"
+    elif not classifier or class_count(reading.tensors) not in (None, model.num_classes):
+        wanted = _is_of_no_classifier
+        line += f", with a new classifier for {model.num_classes} identities" if for_training else ""
+    else:
+        wanted = _is_any
+    _load(model, reading, wanted, source)
+    return line + _other_settings(reading, model)
 
 
 def class_count(weights: Mapping[str, Tensor]) -> int | None:
@@ -90,89 +82,70 @@ def class_count(weights: Mapping[str, Tensor]) -> int | None:
     return next((len(classifier) for classifier in found if classifier.ndim == 2), None)
 
 
-def read_state_dict(path: str) -> dict[str, Tensor]:
-    """Reads the weights in a file: a state dict, or a checkpoint of this trainer. Runs no code from the file.
-
-    Of a checkpoint with averaged weights, those are taken.
-
-    Raises:
-        ConfigError: the file is missing, damaged, or holds something else than weights.
-    """
-    content = _read(path)
-    if isinstance(content, Mapping):
-        averaged = content.get("ema")
-        averaged = averaged.get("weights") if isinstance(averaged, Mapping) else None
-        wrapped = (averaged, content.get("model"), content.get("state_dict"))
-        content = next((weights for weights in wrapped if isinstance(weights, Mapping)), content)
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ConfigError(f"{path}: holds no state dict")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
-
-
-def read_settings(path: str) -> str | None:
-    """Reads the configuration (YAML) in a checkpoint of this trainer, but no weights; None in a file without one.
-
-    Raises:
-        ConfigError: see `read_state_dict`.
-    """
-    content = _read(path, only_settings=True)
-    config = content.get("config") if isinstance(content, Mapping) else None
-    return config if isinstance(config, str) else None
+def _load_backbone(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:
+    """Loads the weights of a backbone, in anyone's names, into a model's; returns a line for the log."""
+    reading = read_names(weights, model.state_dict(), model.base)
+    own, wanted = getattr(model.base, "load_imagenet", None), _starts_backbone(model, reading)
+    if own and reading.misfits(model.state_dict(), wanted):  # timm knows more of its own files
+        found = {name: value for name, value in reading.tensors.items() if _is_of_backbone(name)}
+        named = {name.removeprefix("base.").removeprefix("net."): value for name, value in found.items()}
+        own({**named, **{name: weights[name] for name in reading.unknown}})
+        return f"Starting from ImageNet weights of {source}"
+    _load(model, reading, wanted, source)
+    if reading.format in (BACKBONE, TIMM):
+        return f"Starting from ImageNet weights of {source}"
+    more = any(not _is_of_backbone(name) for name in reading.tensors)
+    return f"Starting from the backbone of {_origin(reading, source)}" + (
+        "; MODEL.PRETRAIN_CHOICE self takes its head, too" if more else ""
+    )
 
 
-def _read(path: str, *, only_settings: bool = False) -> Any:
-    """Reads a file of torch.save with weights_only; ConfigError explains a refusal.
-
-    With `only_settings`, tensors are not read, and nothing of a file from before PyTorch 1.6, which has no settings.
-    """
-    try:
-        with open(path, "rb") as stream:
-            beginning = stream.read(2)
-        if beginning in _BEGINNINGS:
-            if only_settings and beginning != b"PK":
-                return None
-            if is_torchscript(path):
-                return None if only_settings else read_torchscript(path)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=only_settings)
-        reason = "it does not begin like one" if beginning else "it is empty"
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except MemoryError:
-        raise ConfigError(f"{path}: cannot be read: there is too little memory") from None
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        if found := _PYTHON_OBJECT.search(str(error)):
-            raise ConfigError(
-                f"{path}: holds Python objects ({found[1]}), not only weights, and is not opened because that could run"
-                f" code; where you trust it, {_CONVERT}"
-            ) from None
-        if (protocol := _pickle_protocol(path)) > 2:
-            raise ConfigError(
-                f"{path}: was saved with pickle protocol {protocol} instead of torch's 2, and is not opened because"
-                f" that could run code; where you trust it, {_CONVERT}, or torch.save(old, NEW) where old is a state dict"
-            ) from None
-        if "allocate memory" in str(error):  # torch has no class for that
-            raise ConfigError(f"{path}: cannot be read: there is too little memory") from None
-        # The messages of torch's archive reader help a user, those of unpickling do not.
-        lines = str(error).splitlines() if isinstance(error, RuntimeError) else []
-        reason = lines[0] if lines else type(error).__name__
-    raise ConfigError(f"{path}: is damaged or not a file of weights ({reason})")
+def _starts_backbone(model: ReIDModel, reading: Reading) -> Callable[[str], bool]:
+    """Makes what tells whether a backbone needs a tensor to start from: not those that were added to it and are not there."""
+    added = tuple(f"base.{name}" for name in getattr(model.base, "added", ()))
+    if any(name.startswith(added) for name in reading.tensors):
+        return _is_of_backbone
+    return lambda name: _is_of_backbone(name) and not name.startswith(added)
 
 
-def _pickle_protocol(path: str) -> int:
-    """Reads the protocol of the pickle in a file from torch.save; 0 where the file holds no pickle."""
-    try:
-        with open(path, "rb") as stream:
-            beginning = stream.read(2)
-        if beginning == b"PK":
-            with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                with archive.open(name) as pickled:
-                    beginning = pickled.read(2)
-    except Exception:  # zipfile raises nearly anything over a damaged archive
-        return 0
-    return beginning[1] if beginning[:1] == b"\x80" and len(beginning) == 2 else 0
+def _is_any(_name: str) -> bool:
+    """Tells that a tensor is wanted, whatever its name."""
+    return True
+
+
+def _is_of_backbone(name: str) -> bool:
+    """Tells whether a tensor of this name is of the backbone."""
+    return name.startswith("base.")
+
+
+def _is_of_no_classifier(name: str) -> bool:
+    """Tells whether a tensor of this name is of the backbone, or of the head but for its classifier."""
+    return not is_of_classifier(name)
+
+
+def _is_neutral(model: ReIDModel, name: str) -> bool:
+    """Tells whether a tensor is of a layer that does no harm untrained: batch normalisation, or pooling."""
+    layer = model.get_submodule(name.rpartition(".")[0])
+    return isinstance(layer, (nn.BatchNorm1d, GeM))
+
+
+def _origin(reading: Reading, source: str) -> str:
+    """Names weights in a line of the log, with how they are read where the names are not this trainer's."""
+    return source if reading.format is OURS else f"{source}, read as {reading.how}"
+
+
+def _other_settings(reading: Reading, model: ReIDModel) -> str:
+    """Says with which settings the origin's network is built otherwise; empty where it is built like this one."""
+    others = [setting for setting in reading.format.settings if setting.of(model) != setting.value]
+    listed = " and ".join(f"{setting.key} {setting.value}" for setting in others)
+    return f"; {reading.format.owner} network has {listed}, this one does not" if others else ""
+
+
+def _load(model: ReIDModel, reading: Reading, wanted: Callable[[str], bool], source: str) -> None:
+    """Loads what is wanted of the tensors that were read; ConfigError counts and names those that do not fit."""
+    if misfits := reading.misfits(model.state_dict(), wanted):
+        raise ConfigError(f"{source}: does not fit this network: read as {reading.how}, tensors {misfits}")
+    model.load_state_dict({name: value for name, value in reading.tensors.items() if wanted(name)}, strict=False)
 
 
 def _download(name: str) -> dict[str, Tensor]:
@@ -192,21 +165,3 @@ def _download(name: str) -> dict[str, Tensor]:
             " or MODEL.PRETRAIN_CHOICE none"
         ) from None
     return weights
-
-
-def _load(module: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Loads weights into a module; ConfigError counts and names the tensors that do not fit."""
-    expected = module.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    surplus = sorted(weights.keys() - expected.keys())
-    shapes = [key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape]
-    # Files from before PyTorch 0.4.1 have no counters.
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    problems = [
-        f"{len(keys)} {what} (first: {min(keys)})"
-        for what, keys in (("missing", missing), ("unknown", surplus), ("of another shape", shapes))
-        if keys
-    ]
-    if problems:
-        raise ConfigError(f"{source}: does not fit this network: tensors {', '.join(problems)}")
-    module.load_state_dict(weights, strict=False)

@@ -31,10 +31,10 @@ MODEL.STEM_POOLING = "padded"
 # Non-local blocks in each of a ResNet's four stages, behind its last blocks. AGW: [0,2,3,0] in ResNet-50, [0,2,9,0] in
 # ResNet-101.
 MODEL.NON_LOCAL = (0, 0, 0, 0)
-# Starting weights: imagenet (backbone only; from PRETRAIN_PATH, else torchvision's download), self (a
-# checkpoint of this trainer or a state dict, from PRETRAIN_PATH) or none (random).
+# Starting weights: imagenet (backbone only; from PRETRAIN_PATH, else torchvision's download), self (the whole network,
+# from PRETRAIN_PATH) or none (random).
 MODEL.PRETRAIN_CHOICE = "imagenet"
-# File of starting weights; empty: none.
+# File of starting weights, of this trainer or of others that docs/trainer.md lists; empty: none.
 MODEL.PRETRAIN_PATH = ""
 # Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), clip or clip_reid (behind CLIP's
 # image encoder, the latter with a first stage that learns sentences), or FILE.py:NAME.

@@ -10,7 +10,7 @@ from modeling.clip.text import PromptLearner, TextEncoder, TextShape, text_weigh
 from modeling.model import ReIDModel
 from modeling.precision import PRECISIONS, autocast, full_precision
 from modeling.preparation import Preparation
-from modeling.pretrained import read_state_dict
+from modeling.weights.files import read_state_dict
 from utils.errors import ConfigError
 
 _BATCH = 256  # sentences encoded together at the end

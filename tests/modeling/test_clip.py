@@ -22,7 +22,8 @@ from modeling.clip.text import BEFORE, BEHIND, LEARNT, LENGTH, NOUNS, TextShape
 from modeling.heads.clip import ClipReID
 from modeling.losses.criterion import build_criterion
 from modeling.model import build_model, is_of_classifier
-from modeling.pretrained import load_pretrained, read_state_dict
+from modeling.pretrained import load_pretrained
+from modeling.weights.files import read_state_dict
 from tests.modeling.tiny_clip import FEATURES, LAYERS, NAME, TEXT, WIDTH, clip_weights
 from utils.errors import ConfigError
 

@@ -17,7 +17,7 @@ from engine.checkpoint import list_checkpoints
 from engine.config import load_config
 from engine.evaluation.best import BestWeights
 from engine.evaluation.evaluate import Results
-from modeling.pretrained import read_state_dict
+from modeling.weights.files import read_state_dict
 from tests.engine.test_trainer import messages, train
 from utils.errors import ConfigError
 

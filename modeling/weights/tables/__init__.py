@@ -1,0 +1,15 @@
+"""Tables of names: one module for a family of files, all of them listed here.
+
+Of two tables whose results fit a network equally well, the first counts.
+"""
+
+from __future__ import annotations
+
+from modeling.weights.rules import Format
+from modeling.weights.tables.bare import BACKBONE, DINO, MOCO, TIMM
+from modeling.weights.tables.reid import CENTROIDS, FAST_REID, OURS, STRONG_BASELINE, SURVEY, TORCHREID, TRANSREID
+
+FORMATS: tuple[Format, ...] = (
+    *(OURS, STRONG_BASELINE, TRANSREID, FAST_REID, SURVEY, CENTROIDS, TORCHREID),
+    *(BACKBONE, TIMM, MOCO, DINO),
+)
