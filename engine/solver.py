@@ -60,6 +60,18 @@ def cosine_factor(cfg: CfgNode, epoch: int) -> float:
     return cosine(epoch, start=start, end=solver.MAX_EPOCHS, minimum=solver.MIN_LR_FACTOR)
 
 
+def cosine_whole_factor(cfg: CfgNode, epoch: int) -> float:
+    """Computes the factor of the schedule cosine_whole: half a cosine over all epochs, of which warm-up hides the first.
+
+    Source:
+        The scheduler of timm that TransReID and SOLIDER-REID use, which reaches the minimum in the last epoch.
+    """
+    solver = cfg.SOLVER
+    if solver.WARMUP_UNIT == "epoch" and epoch < solver.WARMUP_ITERS:
+        return 1.0
+    return cosine(epoch + 1, start=0, end=solver.MAX_EPOCHS, minimum=solver.MIN_LR_FACTOR)
+
+
 @cache
 def _schedule(name: str, _folder: str) -> Callable[[CfgNode, int], float]:
     """Finds a schedule once: a user's file, relative to the current folder, may be edited while a run goes by it."""

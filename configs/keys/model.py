@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from yacs.config import CfgNode as CN
 
 from modeling.backbones import BACKBONES
@@ -20,9 +22,17 @@ MODEL.LAST_STRIDE = 1
 # Pixels of the image for one of the feature map's, of convolutional networks of timm that can change it: 8, 16 or 32.
 # Where a stage loses its stride, its convolutions are dilated. 0: the network's own, mostly 32.
 MODEL.OUTPUT_STRIDE = 0
-# Largest probability with which a residual block of a network of timm is passed over in training; it rises from 0 in the
-# first block.
+# Largest probability with which a residual block is passed over in training, of transformers and networks of timm; it
+# rises from 0 in the first block.
 MODEL.DROP_PATH = 0.0
+# Pixels from a patch to the next, down and across, of vit_… and deit_…, whose patches are of 16 x 16; smaller: they overlap.
+MODEL.STRIDE_SIZE = (16, 16)
+# Side information of vit_… and deit_…: add an embedding of the camera to those of the positions.
+MODEL.SIE_CAMERA = False
+# Likewise of the view, which VeRi-776 has; with SIE_CAMERA, one of each pair of camera and view.
+MODEL.SIE_VIEW = False
+# Factor on those embeddings.
+MODEL.SIE_COE = 3.0
 # ReLU after the stem's batch normalisation. Published re-ID results were obtained without it.
 MODEL.STEM_RELU = False
 # Pooling of a ResNet's stem: padded (by one pixel on each side, as in torchvision) or ceil (no padding, the size rounded up,
@@ -37,8 +47,17 @@ MODEL.PRETRAIN_CHOICE = "imagenet"
 # File of starting weights, of this trainer or of others that docs/trainer.md lists; empty: none.
 MODEL.PRETRAIN_PATH = ""
 # Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), clip or clip_reid (behind CLIP's
-# image encoder, the latter with a first stage that learns sentences), or FILE.py:NAME.
+# image encoder, the latter with a first stage that learns sentences), jpm (TransReID's, of vit_… and deit_…: a branch of the
+# whole image and one of each of several groups of patches), or FILE.py:NAME.
 MODEL.HEAD = "baseline"
+# Of jpm: shift and shuffle the patches before they are divided into groups.
+MODEL.RE_ARRANGE = True
+# Of jpm: the first SHIFT_NUM - 1 patches are moved behind the last.
+MODEL.SHIFT_NUM = 5
+# Of jpm: groups that patches are dealt out from when they are shuffled.
+MODEL.SHUFFLE_GROUP = 2
+# Of jpm: groups of patches, each with a branch of its own.
+MODEL.DEVIDE_LENGTH = 4
 # Neck between pooling and classifier: bnneck (batch normalisation with frozen bias) or no.
 MODEL.NECK = "bnneck"
 # Pooling of the feature map: avg or gem (generalised mean with a learnt exponent).
@@ -67,6 +86,14 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "MODEL.POOLING": POOLINGS.names,
     "MODEL.PRECISION": ("fp32", "bf16", "fp16"),
 }
-BOUNDS: dict[str, tuple[float, float]] = {"MODEL.DROP_PATH": (0, 0.95), "MODEL.NON_LOCAL": (0, 36)}
+BOUNDS: dict[str, tuple[float, float]] = {
+    "MODEL.DROP_PATH": (0, 0.95),
+    "MODEL.NON_LOCAL": (0, 36),
+    "MODEL.STRIDE_SIZE": (1, 16),
+    "MODEL.SIE_COE": (0, inf),
+    "MODEL.SHIFT_NUM": (1, inf),
+    "MODEL.SHUFFLE_GROUP": (1, inf),
+    "MODEL.DEVIDE_LENGTH": (1, inf),
+}
 # Tables of builders, by the key that names one; beside their names a file of the user's is allowed.
 FAMILIES: dict[str, Family] = {"MODEL.NAME": BACKBONES, "MODEL.HEAD": HEADS, "MODEL.POOLING": POOLINGS}

@@ -19,7 +19,13 @@ OPTIMIZERS = Family(
     }
 )
 # Schedules: each is called with (cfg, epoch), the epoch from 1, and returns the factor on the learning rate beside warm-up.
-SCHEDULES = Family({"multistep": "engine.solver:multistep_factor", "cosine": "engine.solver:cosine_factor"})
+SCHEDULES = Family(
+    {
+        "multistep": "engine.solver:multistep_factor",
+        "cosine": "engine.solver:cosine_factor",
+        "cosine_whole": "engine.solver:cosine_whole_factor",
+    }
+)
 
 SOLVER = CN()
 # Optimizer: Adam, AdamW, AMSGrad (Adam with the largest mean of squares so far) or SGD; FILE.py:NAME for your own.
@@ -46,10 +52,11 @@ SOLVER.WEIGHT_DECAY = 0.0005
 SOLVER.WEIGHT_DECAY_BIAS = 0.0005
 # Factor on the weight decay of the weights of normalisation layers.
 SOLVER.WEIGHT_DECAY_NORM_FACTOR = 1.0
-# Learning rate after warm-up: multistep (GAMMA at each of STEPS) or cosine (half a cosine, which would reach
-# MIN_LR_FACTOR with the epoch after MAX_EPOCHS); FILE.py:NAME for your own.
+# Learning rate after warm-up: multistep (GAMMA at each of STEPS), cosine (half a cosine, which would reach
+# MIN_LR_FACTOR with the epoch after MAX_EPOCHS) or cosine_whole (half a cosine over all epochs, whose beginning warm-up takes
+# the place of, and which reaches MIN_LR_FACTOR in the last, as in timm and TransReID); FILE.py:NAME for your own.
 SOLVER.SCHEDULE = "multistep"
-# Factor on the learning rate that cosine falls towards.
+# Factor on the learning rate that cosine and cosine_whole fall towards.
 SOLVER.MIN_LR_FACTOR = 0.0
 # Epochs before cosine begins to fall, warm-up included; the rate stays at BASE_LR until then. Without effect where warm-up
 # is longer.

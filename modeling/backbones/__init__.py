@@ -2,7 +2,7 @@
 
 A builder is called with (cfg) and gives a `torch.nn.Module` from images [B, 3, H, W] to what the heads take: a feature
 map [B, C, h, w], tokens, or features [B, C] that are pooled already. Its attribute `out_channels` is C. Further
-attributes, all optional: `options` names those of MODEL.OUTPUT_STRIDE, MODEL.DROP_PATH and MODEL.NON_LOCAL that it applies;
+attributes, all optional: `options` names those of the keys OPTIONS, of MODEL, that it applies;
 `added` are the beginnings of names of tensors that ImageNet's weights lack, and that start at random then; `notes` are
 lines for the start of the log; with `takes_origins` it has a method `add_origins(num_cameras, num_views)`, which may set
 it to False, and is called with the images and their origins (int64 [B, 2]: camera and view, -1: not known; or None);
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _RESNET, _SENET = "modeling.backbones.resnet:build", "modeling.backbones.senet:build"
 _OSNET = "modeling.backbones.osnet:build"
+_VIT = "modeling.backbones.vit:build"
 # MODEL.NAME
 BACKBONES = Family(
     {
@@ -51,14 +52,27 @@ BACKBONES = Family(
         "osnet_ain_x0_75": _OSNET,
         "osnet_ain_x0_5": _OSNET,
         "osnet_ain_x0_25": _OSNET,
+        "vit_base": _VIT,
+        "vit_small": _VIT,
+        "deit_base": _VIT,
+        "deit_small": _VIT,
+        "deit_tiny": _VIT,
         "timm/": "modeling.backbones.timm_models:build",
     },
     key="MODEL.NAME",
 )
 
 
-# Settings that only some backbones apply: the value that is none, and names of those that do.
-_OPTIONS = {"OUTPUT_STRIDE": ("0", "timm/…"), "DROP_PATH": ("0", "timm/…"), "NON_LOCAL": ("[0,0,0,0]", "resnet…")}
+# Keys of MODEL that only some backbones apply: the value that asks for nothing, and names of those that do.
+_TRANSFORMERS = "vit_… and deit_…"
+OPTIONS: dict[str, tuple[Any, str]] = {
+    "OUTPUT_STRIDE": (0, "timm/…"),
+    "DROP_PATH": (0, f"timm/…, {_TRANSFORMERS}"),
+    "NON_LOCAL": ((0, 0, 0, 0), "resnet…"),
+    "STRIDE_SIZE": ((16, 16), _TRANSFORMERS),
+    "SIE_CAMERA": (False, _TRANSFORMERS),
+    "SIE_VIEW": (False, _TRANSFORMERS),
+}
 
 
 def build_backbone(cfg: Any) -> nn.Module:
@@ -68,11 +82,12 @@ def build_backbone(cfg: Any) -> nn.Module:
         ConfigError: it cannot be built, for example since timm is needed and missing.
     """
     backbone: nn.Module = BACKBONES.builder(cfg.MODEL.NAME)(cfg)
-    for key, (none, having) in _OPTIONS.items():
+    for key, (none, having) in OPTIONS.items():
         value = cfg.MODEL[key]
-        if (any(value) if isinstance(value, tuple) else value) and key not in getattr(backbone, "options", ()):
+        if value != none and key not in getattr(backbone, "options", ()):
+            unset = str(list(none)).replace(" ", "") if isinstance(none, tuple) else none
             raise ConfigError(
-                f"MODEL.{key}: {value} is not for {cfg.MODEL.NAME}, which does not have it; give {none}, or a network that"
+                f"MODEL.{key}: {value} is not for {cfg.MODEL.NAME}, which does not have it; give {unset}, or a network that"
                 f" does, of {having}"
             )
     return backbone

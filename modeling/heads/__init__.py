@@ -15,6 +15,7 @@ HEADS = Family(
         "baseline": "modeling.heads.baseline:Baseline",
         "clip": "modeling.heads.clip:Clip",
         "clip_reid": "modeling.heads.clip:ClipReID",
+        "jpm": "modeling.heads.jpm:JigsawPatches",
     },
     key="MODEL.HEAD",
 )

@@ -96,6 +96,26 @@ def test_veri_has_folders_and_camera_numbers_of_its_own(tmp_path: Path) -> None:
     assert add_tracks(dataset).gallery_tracks == ()
 
 
+def test_veri_has_lists_of_views(tmp_path: Path) -> None:
+    train = [f"000{pid}_c001_0001645{pid}_0.jpg" for pid in (1, 2, 3)]
+    tested = [("image_query", "0004_c002_00030600_0.jpg"), ("image_test", "0004_c010_00030605_0.jpg")]
+    draw(tmp_path / "VeRi", [*(f"image_train/{name}" for name in train), *(f"{f}/{name}" for f, name in tested)])
+    assert {sample.view for sample in read("veri", tmp_path).train} == {-1}
+    assert read("veri", tmp_path).train_origins == (1, 0)
+    points = " ".join(["-1"] * 40)
+    lists = tmp_path / "VeRi/keypoint_train.txt", tmp_path / "VeRi/keypoint_test.txt"
+    lists[0].write_text(f"VeRi/image_train/{train[0]} {points} 0\nVeRi/image_train/{train[2]} {points} 5\n")
+    lists[1].write_text("".join(f"VeRi/{folder}/{name} {points} 7\n" for folder, name in tested))
+    dataset = read("veri", tmp_path)
+    views = [[sample.view for sample in split] for split in (dataset.train, dataset.query, dataset.gallery)]
+    assert views == [[0, -1, 5], [7], [7]]
+    assert dataset.train_origins == (1, 6)
+    for line in (f"VeRi/image_train/{train[0]} 8", "nonsense", f"VeRi/image_train/{train[0]} -1"):
+        lists[1].write_text(f"VeRi/image_test/{tested[1][1]} 0\n{line}\n")
+        with pytest.raises(DatasetError, match=r"keypoint_test\.txt:2: does not end with a view, 0 to 7$"):
+            read("veri", tmp_path)
+
+
 def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
     gallery = [f"0002_c0{camera}_0003060{number}_{number}.jpg" for camera, number in ((10, 1), (10, 2), (11, 3))]
     names = ["image_train/0001_c001_00016450_0.jpg", "image_query/0002_c002_00030600_0.jpg"]

@@ -68,6 +68,26 @@ def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last
     assert learning_rate(cfg, 7) == pytest.approx(2 * 0.1)
 
 
+def test_cosine_whole_is_timms() -> None:
+    """TransReID's settings: lr_min 0.002 and a warm-up from 0.01 of the rate, stepped as an epoch starts."""
+    from timm.scheduler import CosineLRScheduler
+
+    theirs = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.008)
+    scheduler = CosineLRScheduler(
+        theirs, t_initial=120, lr_min=0.002 * 0.008, warmup_lr_init=0.01 * 0.008, warmup_t=5, cycle_limit=1
+    )
+    ours = config(
+        BASE_LR=0.008, SCHEDULE="cosine_whole", MAX_EPOCHS=120, MIN_LR_FACTOR=0.002, WARMUP_ITERS=5, WARMUP_FACTOR=0.01
+    )
+    for epoch in range(1, 121):
+        scheduler.step(epoch)
+        assert learning_rate(ours, epoch) == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-12), epoch
+    assert learning_rate(ours, 60) == pytest.approx(0.008 * 0.501)  # half-way
+    by_iteration = config(SCHEDULE="cosine_whole", MAX_EPOCHS=4, WARMUP_UNIT="iteration", WARMUP_ITERS=0, BASE_LR=1.0)
+    expected = [(1 + 2**-0.5) / 2, 0.5, (1 - 2**-0.5) / 2, 0]
+    assert [learning_rate(by_iteration, epoch) for epoch in (1, 2, 3, 4)] == pytest.approx(expected)
+
+
 def test_cosine_beside_a_warm_up_by_iteration_falls_from_the_second_epoch_on() -> None:
     cfg = config(BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=4, MIN_LR_FACTOR=0.0, WARMUP_ITERS=3, WARMUP_FACTOR=0.5)
     cfg.SOLVER.WARMUP_UNIT = "iteration"
