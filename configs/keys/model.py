@@ -33,6 +33,9 @@ MODEL.SIE_CAMERA = False
 MODEL.SIE_VIEW = False
 # Factor on those embeddings.
 MODEL.SIE_COE = 3.0
+# Share of semantics, beside appearance, that SOLIDER's controller in a swin_… is given: 0 is appearance alone, 1 semantics
+# alone, and SOLIDER's re-ID results have 0.2. -1: no controller, Swin's own network. SOLIDER's weights need the controller.
+MODEL.SEMANTIC_WEIGHT = -1.0
 # ReLU after the stem's batch normalisation. Published re-ID results were obtained without it.
 MODEL.STEM_RELU = False
 # Pooling of a ResNet's stem: padded (by one pixel on each side, as in torchvision) or ceil (no padding, the size rounded up,
@@ -91,6 +94,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "MODEL.NON_LOCAL": (0, 36),
     "MODEL.STRIDE_SIZE": (1, 16),
     "MODEL.SIE_COE": (0, inf),
+    "MODEL.SEMANTIC_WEIGHT": (-1, 1),
     "MODEL.SHIFT_NUM": (1, inf),
     "MODEL.SHUFFLE_GROUP": (1, inf),
     "MODEL.DEVIDE_LENGTH": (1, inf),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RESNET, _SENET = "modeling.backbones.resnet:build", "modeling.backbones.senet:build"
 _OSNET = "modeling.backbones.osnet:build"
-_VIT = "modeling.backbones.vit:build"
+_VIT, _SWIN = "modeling.backbones.vit:build", "modeling.backbones.swin:build"
 # MODEL.NAME
 BACKBONES = Family(
     {
@@ -57,6 +57,9 @@ BACKBONES = Family(
         "deit_base": _VIT,
         "deit_small": _VIT,
         "deit_tiny": _VIT,
+        "swin_tiny": _SWIN,
+        "swin_small": _SWIN,
+        "swin_base": _SWIN,
         "timm/": "modeling.backbones.timm_models:build",
     },
     key="MODEL.NAME",
@@ -67,11 +70,12 @@ BACKBONES = Family(
 _TRANSFORMERS = "vit_… and deit_…"
 OPTIONS: dict[str, tuple[Any, str]] = {
     "OUTPUT_STRIDE": (0, "timm/…"),
-    "DROP_PATH": (0, f"timm/…, {_TRANSFORMERS}"),
+    "DROP_PATH": (0, f"timm/…, swin_…, {_TRANSFORMERS}"),
     "NON_LOCAL": ((0, 0, 0, 0), "resnet…"),
     "STRIDE_SIZE": ((16, 16), _TRANSFORMERS),
     "SIE_CAMERA": (False, _TRANSFORMERS),
     "SIE_VIEW": (False, _TRANSFORMERS),
+    "SEMANTIC_WEIGHT": (-1, "swin_…"),
 }
 
 
