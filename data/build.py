@@ -58,6 +58,7 @@ def build_dataset(cfg: Any) -> ReIDDataset:
         name: _read(cfg, name, train=name in names, test=combine or name == test_name)
         for name in dict.fromkeys((*names, test_name))
     }
+    _require_images(read[test_name])
     return join_datasets(
         [combine_splits(read[name]) if combine else read[name] for name in names], test=read[test_name]
     )
@@ -71,7 +72,18 @@ def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
     """
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
-    return [_read(cfg, name, train=False, test=True) for name in tested_names(cfg)]
+    datasets = [_read(cfg, name, train=False, test=True) for name in tested_names(cfg)]
+    for dataset in datasets:
+        _require_images(dataset)
+    return datasets
+
+
+def _require_images(tested: ReIDDataset) -> None:
+    """Raises DatasetError where a set that is tested on is one to train on only."""
+    if not (tested.query and tested.gallery):
+        raise DatasetError(
+            f"data set {tested.name!r}: has no queries and gallery to test on; name another set in DATASETS.TEST_NAMES"
+        )
 
 
 def _read(cfg: Any, name: str, *, train: bool, test: bool) -> ReIDDataset:
@@ -86,11 +98,16 @@ def _read(cfg: Any, name: str, *, train: bool, test: bool) -> ReIDDataset:
     root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
     try:
         read: Reader = LAYOUTS.builder(layout)
-        return read(DatasetRequest(name, root, folder, wanted, cfg.DATASETS))
+        dataset = read(DatasetRequest(name, root, folder, wanted, cfg.DATASETS))
     except ConfigError as error:  # of a reader in the user's own file
         raise DatasetError(f"data set {name!r}: {error}") from None
     except OSError as error:
         raise DatasetError(f"data set {name!r}: cannot read {error.filename} ({error.strerror})") from None
+    if train and not dataset.train:
+        raise DatasetError(
+            f"data set {name!r}: has no images to train on; name it in DATASETS.TEST_NAMES, and another in DATASETS.NAMES"
+        )
+    return dataset
 
 
 def build_train_loader(
@@ -226,6 +243,7 @@ def _source_key(cfg: Any, names: Sequence[str]) -> str:
     settings = cfg.DATASETS
     words = [os.path.abspath(os.path.expanduser(settings.ROOT_DIR)), *names]
     words += [settings.COMBINEALL] if settings.COMBINEALL != "no" else []
+    words += [f"split {settings.SPLIT}"] if settings.SPLIT else []
     if any(split_name(name)[0] == "folder" for name in names):
         words += [
             settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN

@@ -80,6 +80,8 @@ class ReIDDataset:
     `gallery_tracks` has the number of each gallery image's track; empty where tracks are unknown or not needed.
     `tested` is the name of the set that query and gallery come from, where `name` joins several names. `distractors`
     are identities that stand for nobody in particular. `notes` are lines for the log: what was read, and left out.
+    `protocol` is the set's own, one of TEST.PROTOCOL. `clothes` has the number of the clothes of each query, then of each
+    gallery image; empty where they are unknown.
     `train_sets` has the number of training images of each set, where several are joined. `pid_names` and `camera_names`
     are the set's own names of the identities and cameras of query and gallery, by number, where they differ from the
     identity's number and the camera's counted from 1. `same_cameras` is False where a camera may have another number in
@@ -98,6 +100,8 @@ class ReIDDataset:
     pid_names: Mapping[int, str] = field(default_factory=dict, compare=False)
     camera_names: Mapping[int, str] = field(default_factory=dict, compare=False)
     same_cameras: bool = True
+    protocol: str = "cross_camera"
+    clothes: tuple[int, ...] = ()
 
     def name_pid(self, pid: int) -> str:
         """Names an identity of query and gallery as the data set does."""

@@ -15,12 +15,12 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from data.datasets.base import DatasetError, DatasetRequest, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.market1501 import QUERY, TRAIN, read_market1501
+from data.datasets.matlab import read_with
 
 
 def read_detected(request: DatasetRequest) -> ReIDDataset:
@@ -62,7 +62,7 @@ def read_cuhk03(request: DatasetRequest, kind: str) -> ReIDDataset:
 
 def _read_protocol(name: str, protocol: Path, images: Path, wanted: WantedSplits) -> ReIDDataset:
     """Reads the splits that the new protocol's file lists, of images already extracted."""
-    content = _read_with(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
+    content = read_with(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
     try:
         files = [str(entry[0]) for entry in content["filelist"].flatten()]
         labels = [int(label) for label in content["labels"].flatten()]
@@ -93,7 +93,7 @@ def _extract(name: str, folder: Path, kind: str, images: Path) -> None:
     part = images.with_name(f".{images.name}.{uuid.uuid4().hex}.part")
     try:
         part.mkdir()
-        _read_with(name, "h5py", "h5py", lambda h5py: _write_images(h5py, source, kind, part), source)
+        read_with(name, "h5py", "h5py", lambda h5py: _write_images(h5py, source, kind, part), source)
         try:
             os.rename(part, images)
         except OSError:
@@ -118,17 +118,3 @@ def _write_images(h5py: Any, source: Path, kind: str, folder: Path) -> None:
                     if pixels.ndim == 3:  # an empty cell is two numbers
                         file = f"{pair:01d}_{person:03d}_{1 if number <= 5 else 2:01d}_{number:02d}.png"
                         Image.fromarray(pixels).save(folder / file)
-
-
-def _read_with(name: str, module: str, package: str, read: Any, file: Path) -> Any:
-    """Imports an optional library and reads a file with it; turns a failure into a DatasetError."""
-    try:
-        library = import_module(module)
-    except ImportError:
-        raise DatasetError(
-            f"data set {name!r}: {file} is read with {package}, which is not installed: pip install {package}"
-        ) from None
-    try:
-        return read(library)
-    except Exception as error:  # such libraries raise nearly every type on damaged files
-        raise DatasetError(f"data set {name!r}: cannot read {file}: {' '.join(str(error).split())}") from None

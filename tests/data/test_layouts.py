@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from yacs.config import CfgNode
 
-import data.datasets.cuhk03
+import data.datasets.matlab
 from configs.defaults import _C
 from data import DatasetError, ReIDDataset
 from data.build import build_dataset, build_test_datasets, read_image
@@ -188,7 +188,8 @@ def test_msmt17_prefers_version_2_and_takes_the_one_asked_for(tmp_path: Path) ->
 
 def test_a_version_of_msmt17_is_not_taken_for_the_other(tmp_path: Path) -> None:
     msmt17(tmp_path, *V2)
-    with pytest.raises(DatasetError, match=r"^data set 'msmt17_v1': no images in .*; expected .* train/ and test/ in "):
+    expected = "list_train.txt, train/, list_query.txt, test/ and list_gallery.txt"
+    with pytest.raises(DatasetError, match=rf"^data set 'msmt17_v1': no images in .*; expected {expected} in "):
         read("msmt17_v1", tmp_path)
 
 
@@ -202,7 +203,7 @@ def test_the_validation_list_joins_msmt17s_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("no images", ["mask_train_v2/ and mask_test_v2/", "train/ and test/"]),
+        ("no images", ["mask_train_v2/, list_query.txt, mask_test_v2/ and", " train/, list_query.txt, test/ and"]),
         ("no list", ["list_query.txt", "DATASETS.ROOT_DIR"]),
         ("bad line", ["list_query.txt:1", "'nothing here'"]),
         ("bad number", ["list_query.txt:1", "0015_0.jpg 1_2'"]),
@@ -353,6 +354,28 @@ def test_linked_folders_and_all_suffixes_are_read_and_the_rest_is_counted(tmp_pa
     assert dataset.notes == ("data set 'folder:mine': 3 files ignored: .gif 1, .txt 1, junk (-1) 1",)
 
 
+def test_a_set_for_training_or_testing_only_is_one_line_where_it_is_used_otherwise(tmp_path: Path) -> None:
+    draw(tmp_path / "cuhksysu/cropped_images", ["p1_s1_1.jpg"])
+    draw(tmp_path / "Occluded_REID", ["occluded_body_images/001/001_01.tif", "whole_body_images/001/001_02.tif"])
+    cfg = _C.clone()
+    cfg.DATASETS.ROOT_DIR = str(tmp_path)
+    cfg.DATASETS.NAMES, cfg.DATASETS.TEST_NAMES = ("cuhk_sysu",), ("occluded_reid",)
+    assert [len(part) for part in (build_dataset(cfg).train, build_dataset(cfg).query)] == [1, 1]
+    cfg.DATASETS.COMBINEALL = "yes"
+    assert len(build_dataset(cfg).train) == 1
+    cfg.DATASETS.COMBINEALL, cfg.DATASETS.TEST_NAMES = "no", ("",)
+    for build in (build_dataset, build_test_datasets):
+        with pytest.raises(
+            DatasetError, match=r"^data set 'cuhk_sysu': has no queries and gallery to test on; name another"
+        ):
+            build(cfg)
+    cfg.DATASETS.NAMES = ("occluded_reid",)
+    with pytest.raises(
+        DatasetError, match=r"^data set 'occluded_reid': has no images to train on; name it in DATASETS.TEST"
+    ):
+        build_dataset(cfg)
+
+
 def test_a_reader_of_ones_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of docs/trainer.md, as a new user would copy it."""
     text = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
@@ -439,7 +462,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(
             raise ImportError(module)
         return SimpleNamespace(File=None)
 
-    monkeypatch.setattr(data.datasets.cuhk03, "import_module", without)
+    monkeypatch.setattr(data.datasets.matlab, "import_module", without)
     folder = tmp_path / "cuhk03"
     (folder / "cuhk03_release").mkdir(parents=True)
     (folder / "cuhk03_new_protocol_config_labeled.mat").write_bytes(b"")
