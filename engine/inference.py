@@ -20,9 +20,9 @@ from data.loading import UNREADABLE
 from data.settings import dataset_names, tested_names
 from engine.config import flatten
 from engine.cost import measure_time, measure_work
-from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
+from engine.evaluation.evaluate import EvaluationMethod, Ranked, Results, rank_all
 from engine.evaluation.features import extract_features, knows_origins
-from engine.evaluation.metrics import Ranking
+from engine.evaluation.protocols import Labels, protocol_notes, protocol_of, require_matches
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
 from engine.evaluation.results_files import ResultFiles, SetResults
 from engine.output_dir import BEST_NAME, list_checkpoints
@@ -134,33 +134,34 @@ def test_run(
     cfg = with_checkpoint_settings(cfg, weights, given)
     datasets = build_test_datasets(cfg)
     for dataset in datasets:
-        require_matches(dataset)
-        for note in dataset.notes:
+        require_matches(dataset, protocol_of(cfg, Labels.of(dataset)))
+        for note in (*dataset.notes, *protocol_notes(cfg, dataset)):
             logging.getLogger(NAME).info("%s", note)
     model, device = load_model(cfg, weights)
     size = cfg.INPUT.SIZE_TEST
     costs = [measure_work(model, size), measure_time(model, size, batch=cfg.TEST.IMS_PER_BATCH, device=device)]
     for cost in costs:
         say(cost.line)
-    method = EvaluationMethod.from_cfg(cfg)
     tested = []
     for dataset in datasets:
+        labels = Labels.of(dataset)
+        method = EvaluationMethod.from_cfg(cfg, labels)
         loader, num_query = build_eval_loader(cfg, dataset, device=device)
         with with_progress_bar(loader, dataset.name, logging.getLogger(NAME)) as batches:
             known = knows_origins(model, dataset, trained, logging.getLogger(NAME).info)
             extracted = extract_features(model, batches, device=device, flip=method.flip, known_origins=known)
         if not torch.isfinite(extracted[0]).all():
             raise TrainerError("features are not finite")
-        retrieval = Retrieval(extracted, num_query, method, dataset.gallery_tracks)
-        ranking = retrieval.ranking()
-        tested.append(SetResults(dataset, ranking, retrieval.queries, retrieval.gallery))
+        ranked = rank_all(extracted, num_query, method, labels)
+        drawn = ranked.retrieval.gallery if method.protocol == "random_gallery" else None
+        tested.append(SetResults(dataset, ranked.ranking, ranked.queries, ranked.retrieval.gallery, drawn))
         summary = _count_images(tested[-1])
-        lines = Results.from_ranking(ranking, 0).metric_lines()
+        lines = Results.from_ranking(ranked.ranking, 0).metric_lines()
         say(f"{dataset.name}: {summary}; {_describe(method)}")
         for line in lines:
             say(line)
         if visualize:
-            lists = _ranked_lists(dataset, retrieval, ranking, visualize)
+            lists = _ranked_lists(dataset, ranked, visualize)
             _write_lists(out, lists, dataset.name, f"{summary}; {_describe(method)}; {', '.join(lines)}", say)
     metrics = {name: value for cost in costs for name, value in cost.metrics.items()}
     for path in files.write(tested, weights=weights, settings=flatten(cfg), cost=metrics):
@@ -175,19 +176,20 @@ def _trained_name(cfg: CfgNode, path: str) -> str:
 
 def _count_images(results: SetResults) -> str:
     """Counts queries and gallery images, and those that are left out of the results by reason."""
-    dataset, compared, matched = results.dataset, len(results.queries), results.ranking.num_queries
-    lost, lost_gallery = len(dataset.query) - compared, len(dataset.gallery) - len(results.gallery)
-    parts = [f"{len(dataset.query)} queries", f"{matched} with a match"]
+    compared, matched = len(results.queries), results.ranking.num_queries
+    lost, lost_gallery = len(results.asked) - compared, results.gallery_size - len(results.gallery)
+    parts = [f"{len(results.asked)} queries", f"{matched} with a match"]
     parts += [f"{compared - matched} without a match"] if compared > matched else []
     parts += [f"{lost} that cannot be read"] if lost else []
-    parts += [f"{len(dataset.gallery)} gallery images"]
+    parts += [f"{results.gallery_size} gallery images"]
     parts += [f"{lost_gallery} that cannot be read"] if lost_gallery else []
     return ", ".join(parts)
 
 
 def _describe(method: EvaluationMethod) -> str:
     """Describes how features are compared, for the heading of the results."""
-    parts = [f"protocol {method.protocol}"]
+    drawn = f" (mean of {method.draws} draws)" if method.protocol == "random_gallery" else ""
+    parts = [f"protocol {method.protocol}{drawn}"]
     parts += ["mirrored features averaged"] if method.flip else []
     parts += [f"queries expanded by {method.expansion_k}"] if method.expansion_k else []
     if method.reranking:
@@ -195,8 +197,9 @@ def _describe(method: EvaluationMethod) -> str:
     return ", ".join(parts)
 
 
-def _ranked_lists(dataset: ReIDDataset, retrieval: Retrieval, ranking: Ranking, number: int) -> list[RankedList]:
+def _ranked_lists(dataset: ReIDDataset, ranked: Ranked, number: int) -> list[RankedList]:
     """Makes the ranked lists of `number` queries, evenly spaced over all queries."""
+    retrieval, ranking = ranked.retrieval, ranked.shown
     places = _evenly_spaced(len(retrieval.queries), number)
     chosen = retrieval.queries[places].tolist()
     best = retrieval.nearest(set(chosen), TOP)

@@ -23,7 +23,7 @@ from engine.distributed import (
     report_lost_process,
     without_traceback,
 )
-from engine.evaluation.evaluate import require_matches
+from engine.evaluation.protocols import Labels, protocol_notes, protocol_of, require_matches
 from engine.output_dir import OutputLock, list_checkpoints
 from engine.progress import Progress
 from engine.saved_settings import changed_evaluation, changed_settings, fixed_settings, unfit_settings
@@ -132,6 +132,7 @@ def _first_lines(trainer: Trainer, dataset: ReIDDataset) -> list[str]:
     processes = f" in {group.size} processes" if group.size > 1 else ""
     return [
         *dataset.notes,
+        *protocol_notes(cfg, dataset),
         *trainer.notes,
         f"Training {cfg.MODEL.NAME} on {trainer.device}{processes} with {dataset.name}: {len(dataset.train)} images of"
         f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}",
@@ -146,7 +147,7 @@ def _read_dataset(cfg: CfgNode, group: ProcessGroup) -> ReIDDataset:
         if group.is_first == is_first:
             try:
                 dataset = build_dataset(cfg)
-                require_matches(dataset)
+                require_matches(dataset, protocol_of(cfg, Labels.of(dataset)))
             except (TrainerError, DatasetError) as error:
                 failure = without_traceback(error)
         group.raise_on_all(failure)

@@ -28,6 +28,9 @@ def saved_config(saved: str) -> CfgNode:
             _set(config, key, tuple(value) if isinstance(value, list) else value)
     if config.SOLVER.MARGIN == 0 and "MODEL.NO_MARGIN" not in found:  # which once chose the soft margin
         config.MODEL.NO_MARGIN = True
+    # Before sets had protocols of their own, cross_camera was everybody's.
+    if config.TEST.PROTOCOL == "cross_camera" and "TEST.GALLERY_DRAWS" not in found:
+        config.TEST.PROTOCOL = "auto"
     return config
 
 

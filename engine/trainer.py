@@ -287,7 +287,8 @@ class Trainer:
 
     def _compute_results(self, epoch: int) -> Results:
         """Computes the metrics: every process extracts its shard of features, rank 0 ranks them, all get the result."""
-        method = EvaluationMethod.from_cfg(self.cfg)
+        labels = self.eval_shard.labels
+        method = EvaluationMethod.from_cfg(self.cfg, labels)
         own, failure, results = None, None, None
         self.learner.agree_on_buffers()
         try:
@@ -319,9 +320,7 @@ class Trainer:
         if self.group.is_first:
             try:
                 with self.stop.interrupting():
-                    results = evaluate(
-                        extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_shard.tracks
-                    )
+                    results = evaluate(extracted, self.num_query, epoch=epoch, method=method, labels=labels)
             except TrainerError as error:
                 failure = without_traceback(error)
             except Stopped:

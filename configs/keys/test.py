@@ -15,9 +15,13 @@ TEST.NECK_FEAT = "after"
 TEST.FEAT_NORM = "yes"
 # Average the features of an image and of its mirror image.
 TEST.FLIP = False
-# Which gallery images count: cross_camera (Market-1501's protocol and everybody's), single_gallery_shot (CUHK03's
-# old one: CMC with one random image of each gallery identity) or image_to_track (VeRi-776's: CMC over tracks).
-TEST.PROTOCOL = "cross_camera"
+# Which gallery images count: auto (the data set's own protocol: random_gallery for VehicleID, clothes_changing for LTCC,
+# cross_camera for the others), cross_camera (Market-1501's), clothes_changing (besides, no match in the same clothes),
+# single_gallery_shot (CUHK03's old one: CMC with one random image of each gallery identity), image_to_track (VeRi-776's:
+# CMC over tracks) or random_gallery (VehicleID's: one random image of each identity is the gallery, all others are queries).
+TEST.PROTOCOL = "auto"
+# Of random_gallery: draws of a gallery that results are averaged over.
+TEST.GALLERY_DRAWS = 10
 # Re-rank with k-reciprocal neighbours: yes or no.
 TEST.RE_RANKING = "no"
 # Of re-ranking: neighbours that must be mutual (k1).
@@ -36,11 +40,14 @@ TEST.WEIGHT = ""
 CHOICES: dict[str, tuple[object, ...]] = {
     "TEST.NECK_FEAT": ("after", "before"),
     "TEST.FEAT_NORM": ("yes", "no"),
-    "TEST.PROTOCOL": ("cross_camera", "single_gallery_shot", "image_to_track"),
+    "TEST.PROTOCOL": (
+        *("auto", "cross_camera", "clothes_changing", "single_gallery_shot", "image_to_track", "random_gallery"),
+    ),
     "TEST.RE_RANKING": ("yes", "no"),
 }
 BOUNDS: dict[str, tuple[float, float]] = {
     "TEST.IMS_PER_BATCH": (1, inf),
+    "TEST.GALLERY_DRAWS": (1, inf),
     "TEST.RE_RANKING_K1": (1, inf),
     "TEST.RE_RANKING_K2": (1, inf),
     "TEST.RE_RANKING_LAMBDA": (0, 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from yacs.config import CfgNode
 
-from data import DatasetError, ReIDDataset
 from data.loading import UNREADABLE
 from engine.evaluation.distances import FloatArray, IntArray, distance_rows
 from engine.evaluation.features import Features
 from engine.evaluation.metrics import Ranking, RankingMeter
+from engine.evaluation.protocols import Labels, draw_gallery, mean_ranking, protocol_of
 from engine.evaluation.query_expansion import expand_queries
 from engine.evaluation.reranking import Reranking, reranked_distances
 from utils.errors import ConfigError, Diverged, TrainerError
@@ -29,19 +29,21 @@ class EvaluationMethod:
     normalise: bool = True  # scale to unit length
     flip: bool = False  # average over the image and its mirror image
     protocol: str = "cross_camera"  # of engine.evaluation.metrics
+    draws: int = 10  # of the gallery, in the protocol random_gallery
     expansion_k: int = 0  # gallery images each query is expanded by
     expansion_alpha: float = 3.0
     reranking: Reranking | None = None
 
     @classmethod
-    def from_cfg(cls, cfg: CfgNode) -> EvaluationMethod:
-        """Reads the settings from the section TEST."""
+    def from_cfg(cls, cfg: CfgNode, labels: Labels = Labels()) -> EvaluationMethod:  # noqa: B008  immutable
+        """Reads the settings from the section TEST, for a data set of which `labels` are known."""
         test = cfg.TEST
         reranking = Reranking(test.RE_RANKING_K1, test.RE_RANKING_K2, test.RE_RANKING_LAMBDA)
         return cls(
             normalise=test.FEAT_NORM == "yes",
             flip=test.FLIP,
-            protocol=test.PROTOCOL,
+            protocol=protocol_of(cfg, labels),
+            draws=test.GALLERY_DRAWS,
             expansion_k=test.QUERY_EXPANSION_K,
             expansion_alpha=test.QUERY_EXPANSION_ALPHA,
             reranking=reranking if test.RE_RANKING == "yes" else None,
@@ -79,7 +81,12 @@ class Results:
 
 
 def evaluate(
-    extracted: Features, num_query: int, *, epoch: int, method: EvaluationMethod, tracks: Sequence[int] = ()
+    extracted: Features,
+    num_query: int,
+    *,
+    epoch: int,
+    method: EvaluationMethod,
+    labels: Labels = Labels(),  # noqa: B008  immutable
 ) -> Results:
     """Ranks the gallery for each query by the distance of features.
 
@@ -88,26 +95,14 @@ def evaluate(
         num_query: how many of them are queries.
         epoch: the epoch after which the features were extracted.
         method: how features are compared.
-        tracks: see `Retrieval`.
+        labels: see `Retrieval`.
     Raises:
         Diverged: features are not finite or too large to be compared.
         TrainerError: no query has a match.
     """
     if not torch.isfinite(extracted[0]).all():
         raise Diverged(f"diverged: features are not finite after epoch {epoch}")
-    return Results.from_ranking(Retrieval(extracted, num_query, method, tracks).ranking(), epoch)
-
-
-def require_matches(dataset: ReIDDataset) -> None:
-    """Raises DatasetError where no query has a match in the gallery, so that nothing could be ranked."""
-    cameras: dict[int, set[int]] = {}
-    for sample in dataset.gallery:
-        cameras.setdefault(sample.pid, set()).add(sample.camid)
-    if not any(cameras.get(query.pid, set()) - {query.camid} for query in dataset.query):
-        raise DatasetError(
-            f"data set {dataset.name!r}: no query has a match in the gallery from another camera, so nothing can be"
-            " ranked; where cameras are not known, DATASETS.FOLDER_PATTERN has no group camid"
-        )
+    return Results.from_ranking(rank_all(extracted, num_query, method, labels).ranking, epoch)
 
 
 def count_unreadable(pids: IntArray, num_query: int) -> tuple[int, int]:
@@ -123,7 +118,12 @@ class Retrieval:
     """
 
     def __init__(
-        self, extracted: Features, num_query: int, method: EvaluationMethod, tracks: Sequence[int] = ()
+        self,
+        extracted: Features,
+        num_query: int,
+        method: EvaluationMethod,
+        labels: Labels = Labels(),  # noqa: B008  immutable
+        draw: int = 0,
     ) -> None:
         """Prepares features for comparison.
 
@@ -131,8 +131,9 @@ class Retrieval:
             extracted: features, identities and cameras, the `num_query` queries first.
             num_query: how many of them are queries.
             method: how features are compared.
-            tracks: a number for each gallery image's track, for the protocol image_to_track; empty: all images of an
-                identity by a camera are one track.
+            labels: of the data set, for protocols that need more than identities and cameras. Without tracks all images of
+                an identity by a camera are one.
+            draw: number of the draw of the gallery, for the protocol random_gallery: cameras do not count then.
         Raises:
             ConfigError: no query, or no gallery image, could be read.
         """
@@ -140,14 +141,20 @@ class Retrieval:
         if method.normalise:
             features = F.normalize(features)
         readable, is_query = pids != UNREADABLE, np.arange(len(pids)) < num_query
+        if method.protocol == "random_gallery":
+            is_query = ~draw_gallery(pids, draw)
+            camids = np.where(is_query, 0, 1)
         self.queries, self.gallery = np.flatnonzero(readable & is_query), np.flatnonzero(readable & ~is_query)
         for kind, compared, total in (
-            ("queries", self.queries, num_query), ("gallery images", self.gallery, len(pids) - num_query)
+            ("queries", self.queries, is_query.sum()), ("gallery images", self.gallery, (~is_query).sum())
         ):  # fmt: skip
             if not len(compared):
                 raise ConfigError(f"none of the {total} {kind} can be read, so nothing can be ranked")
         self.pids, self.camids, self.method = pids, camids, method
+        tracks = labels.tracks if method.protocol == "image_to_track" else ()
         self._tracks = np.array(tracks, dtype=np.int64)[self.gallery - num_query] if tracks else None
+        clothes = labels.clothes if method.protocol == "clothes_changing" else ()
+        self._clothes = np.array(clothes, dtype=np.int64) if clothes else None
         query, gallery = features[torch.from_numpy(self.queries)], features[torch.from_numpy(self.gallery)]
         if method.expansion_k:
             query = expand_queries(query, gallery, method.expansion_k, method.expansion_alpha)
@@ -169,7 +176,8 @@ class Retrieval:
         """
         q, g, protocol = self.queries, self.gallery, self.method.protocol
         ids = self.pids[q], self.camids[q], self.pids[g], self.camids[g]
-        meter = RankingMeter(*ids, protocol=protocol, gallery_tracks=self._tracks)
+        clothes = None if self._clothes is None else (self._clothes[q], self._clothes[g])
+        meter = RankingMeter(*ids, protocol=protocol, gallery_tracks=self._tracks, clothes=clothes)
         try:
             for first, distances in self.distances():
                 try:
@@ -183,13 +191,52 @@ class Retrieval:
     def nearest(self, chosen: Collection[int], number: int) -> dict[int, IntArray]:
         """Finds, for each query in `chosen`, the `number` gallery images ranked first; all are numbers of images.
 
-        Images of its identity from its camera are left out, as in the metrics.
+        Images that the protocol leaves out of the metrics are left out here too.
         """
         found = {}
         for first, rows in self.distances():
             for query, row in zip(self.queries[first : first + len(rows)].tolist(), rows, strict=True):
                 if query in chosen:
                     order = self.gallery[np.argsort(row, kind="stable")]
-                    junk = (self.pids[order] == self.pids[query]) & (self.camids[order] == self.camids[query])
+                    left_out = self.camids[order] == self.camids[query]
+                    if self._clothes is not None:
+                        left_out |= self._clothes[order] == self._clothes[query]
+                    junk = (self.pids[order] == self.pids[query]) & left_out
                     found[query] = order[~junk][:number]
         return found
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Results of ranking a data set.
+
+    `ranking` is over the images `queries`, by their numbers. With the protocol random_gallery it is the mean over all draws;
+    `retrieval` and its ranking `shown` are those of the first.
+    """
+
+    ranking: Ranking
+    queries: IntArray
+    retrieval: Retrieval
+    shown: Ranking
+
+
+def rank_all(
+    extracted: Features,
+    num_query: int,
+    method: EvaluationMethod,
+    labels: Labels = Labels(),  # noqa: B008  immutable
+) -> Ranked:
+    """Ranks the gallery for every query, once or, where the protocol draws it, `method.draws` times.
+
+    Args, Raises: see `Retrieval` and its `ranking`.
+    """
+    retrieval = Retrieval(extracted, num_query, method, labels)
+    shown = retrieval.ranking()
+    if method.protocol != "random_gallery":
+        return Ranked(shown, retrieval.queries, retrieval, shown)
+    rankings, queries = [shown], [retrieval.queries]
+    for draw in range(1, method.draws):
+        again = Retrieval(extracted, num_query, method, labels, draw)
+        rankings.append(again.ranking())
+        queries.append(again.queries)
+    return Ranked(*mean_ranking(rankings, queries), retrieval, shown)

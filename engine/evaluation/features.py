@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from data import ReIDDataset
 from data.build import shard_range
 from engine.distributed import ProcessGroup
+from engine.evaluation.protocols import Labels
 
 # Features [N, D], identities [N], cameras [N].
 Features = tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]
@@ -81,7 +82,7 @@ class EvalShard:
     """This process's shard of the query and gallery images, as `data.build.build_eval_loader` gives it out."""
 
     def __init__(self, dataset: ReIDDataset, group: ProcessGroup) -> None:
-        self.tracks = dataset.gallery_tracks
+        self.labels = Labels.of(dataset)
         total = len(dataset.query) + len(dataset.gallery)
         self._counts = [len(shard_range(total, rank, group.size)) for rank in range(group.size)]
         self._group = group

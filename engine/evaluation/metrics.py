@@ -1,13 +1,18 @@
 """Exact ranking metrics of re-identification: CMC, mAP and mINP.
 
-Three protocols, which differ in the CMC only:
+Protocols:
 
 - `cross_camera` (Market-1501: Zheng et al., ICCV 2015; also DukeMTMC-reID, MSMT17, VeRi-776, Occluded-Duke and the
   new protocol of CUHK03): gallery images of the query's identity from the query's camera are left out.
-- `single_gallery_shot` (CUHK03: Li et al., CVPR 2014): besides, each gallery identity is represented by one image
-  drawn at random. What others average over some draws is computed here as the expectation over all of them.
-- `image_to_track` (VeRi-776: Liu et al., "PROVID", TMM 2018): besides, tracks are ranked instead of images, each by its
-  nearest image. A track is what one camera saw of an identity at a time.
+- `clothes_changing` (LTCC: Qian et al., ACCV 2020): besides, images of the query's identity in the query's clothes are
+  left out.
+- `single_gallery_shot` (CUHK03: Li et al., CVPR 2014): as `cross_camera`, and for the CMC each gallery identity is
+  represented by one image drawn at random. What others average over some draws is computed here as the expectation over
+  all of them.
+- `image_to_track` (VeRi-776: Liu et al., "PROVID", TMM 2018): as `cross_camera`, and for the CMC tracks are ranked instead
+  of images, each by its nearest image. A track is what one camera saw of an identity at a time.
+- `random_gallery` (VehicleID: Liu et al., CVPR 2016): one random image of each identity is the gallery, all others are
+  queries, averaged over some draws. `engine.evaluation.evaluate` draws; what is ranked here is one draw, without cameras.
 
 Equal distances keep the gallery's order. Queries without a match are not counted.
 """
@@ -24,7 +29,7 @@ import torch
 
 from engine.evaluation.distances import FloatArray, IntArray
 
-PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
+PROTOCOLS = ("cross_camera", "clothes_changing", "single_gallery_shot", "image_to_track", "random_gallery")
 # Up to this many matches, places are counted match by match; from there on, sorting the row is faster.
 COUNTED = 64
 # Queries whose matches are looked up together: few enough for the memory where most of a gallery is one identity.
@@ -61,6 +66,7 @@ class RankingMeter:
         max_rank: int = 50,
         protocol: str = "cross_camera",
         gallery_tracks: IntArray | None = None,
+        clothes: tuple[IntArray, IntArray] | None = None,
     ) -> None:
         """Prepares for the queries and the gallery, whose arrays hold one element an image.
 
@@ -72,11 +78,15 @@ class RankingMeter:
             max_rank: length of the CMC curve.
             protocol: one of PROTOCOLS; see the module.
             gallery_tracks: any number for each image's track [G]; None: all images of an identity by a camera are one.
+            clothes: numbers of the clothes in the queries [Q] and in the gallery's images [G], for clothes_changing.
         Raises:
-            ValueError: an unknown protocol, or a track of more than one identity or camera.
+            ValueError: an unknown protocol, a track of more than one identity or camera, or unknown clothes.
         """
         if protocol not in PROTOCOLS:
             raise ValueError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
+        if protocol == "clothes_changing" and clothes is None:
+            raise ValueError("clothes are not known, which the protocol clothes_changing needs")
+        self._clothes = clothes if protocol == "clothes_changing" else None
         self._query_camids = query_camids
         self._gallery_camids = gallery_camids
         self._by_pid = np.argsort(gallery_pids, kind="stable")
@@ -165,6 +175,9 @@ class RankingMeter:
         order = np.lexsort((values, rows))  # which is stable, and `columns` ascend
         rows, columns, values = rows[order], columns[order], values[order]
         junk = self._gallery_camids[columns] == self._query_camids[queries][rows]
+        if self._clothes:
+            worn, seen = self._clothes
+            junk |= seen[columns] == worn[queries][rows]
         before = np.concatenate(([0], np.cumsum(junk)))
         junk_before = (before[:-1] - before[first][rows])[~junk]
         matches, values = columns[~junk], values[~junk]

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data import ReIDDataset
+from data.datasets.base import Sample
 from engine.evaluation.distances import IntArray
 from engine.evaluation.evaluate import RANKS
 from engine.evaluation.metrics import Ranking
@@ -29,13 +30,25 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that begins so is a formul
 class SetResults:
     """Results of one data set: its ranking, and the numbers of the queries and gallery images that could be read.
 
-    Queries are numbered from 0, and gallery images from the number of queries on.
+    Queries are numbered from 0, and gallery images from the number of queries on. `drawn` is a gallery that a protocol has drawn
+    among all images, of which each is a query in other draws.
     """
 
     dataset: ReIDDataset
     ranking: Ranking
     queries: IntArray
     gallery: IntArray
+    drawn: IntArray | None = None
+
+    @property
+    def asked(self) -> tuple[Sample, ...]:
+        """Returns the images that are queries, by their numbers, whether they can be read or not."""
+        return self.dataset.query if self.drawn is None else self.dataset.query + self.dataset.gallery
+
+    @property
+    def gallery_size(self) -> int:
+        """Counts the images of a gallery, whether they can be read or not."""
+        return len(self.dataset.gallery) if self.drawn is None else len(self.drawn)
 
 
 @dataclass(frozen=True)
@@ -107,11 +120,11 @@ def _of_set(results: SetResults) -> dict[str, Any]:
         "mINP": _percent(ranking.mINP),
         "cmc": {str(rank): _percent(ranking.cmc[rank - 1]) for rank in RANKS},
         "curve": [_percent(share) for share in ranking.cmc],
-        "queries": len(dataset.query),
+        "queries": len(results.asked),
         "queries_with_match": ranking.num_queries,
-        "queries_unreadable": len(dataset.query) - len(results.queries),
-        "gallery": len(dataset.gallery),
-        "gallery_unreadable": len(dataset.gallery) - len(results.gallery),
+        "queries_unreadable": len(results.asked) - len(results.queries),
+        "gallery": results.gallery_size,
+        "gallery_unreadable": results.gallery_size - len(results.gallery),
     }
 
 
@@ -126,7 +139,7 @@ def as_csv(sets: Sequence[SetResults]) -> str:
     writer.writerow(COLUMNS)
     for results in sets:
         place_of = {int(query): place for place, query in enumerate(results.queries)}
-        for number, query in enumerate(results.dataset.query):
+        for number, query in enumerate(results.asked):
             dataset = results.dataset
             who = (dataset.name, query.path, dataset.name_pid(query.pid), dataset.name_camera(query.camid))
             writer.writerow([*map(_cell, who), *_of_query(results.ranking, place_of.get(number))])

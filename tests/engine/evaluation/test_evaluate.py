@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from data.loading import UNREADABLE
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, evaluate
 from engine.evaluation.features import Features, extract_features
 from engine.evaluation.metrics import Ranking
+from engine.evaluation.protocols import Labels
 from engine.evaluation.reranking import Reranking
 from utils.errors import ConfigError, TrainerError
 
@@ -41,8 +41,8 @@ def run(
     return evaluate(extracted, num_query, epoch=7, method=method)
 
 
-def rank(extracted: Features, num_query: int, method: EvaluationMethod, tracks: Sequence[int] = ()) -> Ranking:
-    return Retrieval(extracted, num_query, method, tracks).ranking()
+def rank(extracted: Features, num_query: int, method: EvaluationMethod, tracks: tuple[int, ...] = ()) -> Ranking:
+    return Retrieval(extracted, num_query, method, Labels(tracks=tracks)).ranking()
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_the_method_is_the_configurations() -> None:
          "TEST.QUERY_EXPANSION_K", 7, "TEST.QUERY_EXPANSION_ALPHA", 1.0]
     )  # fmt: skip
     assert EvaluationMethod.from_cfg(cfg) == EvaluationMethod(
-        False, True, "single_gallery_shot", 7, 1.0, Reranking(5, 2, 0.5)
+        False, True, "single_gallery_shot", 10, 7, 1.0, Reranking(5, 2, 0.5)
     )

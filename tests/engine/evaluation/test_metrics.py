@@ -17,7 +17,9 @@ Ids = NDArray[np.int64]
 
 
 def rank(distances: Any, *ids: Any, max_rank: int = 50, protocol: str = "cross_camera") -> Ranking:
-    meter = RankingMeter(*[np.asarray(values) for values in ids], max_rank=max_rank, protocol=protocol)
+    ids = tuple(np.asarray(values) for values in ids)
+    clothes = np.zeros(len(ids[0])), np.ones(len(ids[2]))  # no two images in the same
+    meter = RankingMeter(*ids, max_rank=max_rank, protocol=protocol, clothes=clothes)
     meter.add(0, np.asarray(distances, dtype=np.float32))
     return meter.result()
 
@@ -186,7 +188,7 @@ def test_a_single_shot_curve_longer_than_the_gallery_and_shorter() -> None:
 
 
 def test_an_unknown_protocol_is_an_error() -> None:
-    with pytest.raises(ValueError, match="cross_camera, single_gallery_shot"):
+    with pytest.raises(ValueError, match="cross_camera, clothes_changing, single_gallery_shot"):
         rank([[1.0]], [7], [0], [7], [1], protocol="cuhk")
 
 
