@@ -15,10 +15,12 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data.datasets.base import DatasetError, DatasetRequest, ReIDDataset, Sample, WantedSplits, relabel
+from data.datasets.forms import form_taken
 from data.datasets.market1501 import QUERY, TRAIN, read_market1501
 from data.datasets.matlab import read_with
 
@@ -45,7 +47,7 @@ def read_cuhk03(request: DatasetRequest, kind: str) -> ReIDDataset:
     first = TRAIN if wanted.train else QUERY
     market = request.find_folder(("cuhk03-np", "cuhk03"), f"{kind}/{first}") / kind
     if (market / first).is_dir():
-        return read_market1501(name, market, wanted=wanted)
+        return _with_form(read_market1501(name, market, wanted=wanted), "as image folders", market)
     folder = root / (request.given or "cuhk03")
     protocol = folder / f"cuhk03_new_protocol_config_{kind}.mat"
     if not protocol.is_file():
@@ -57,7 +59,13 @@ def read_cuhk03(request: DatasetRequest, kind: str) -> ReIDDataset:
     images = folder / f"images_{kind}"
     if not images.is_dir():
         _extract(name, folder, kind, images)
-    return _read_protocol(name, protocol, images, wanted)
+    return _with_form(_read_protocol(name, protocol, images, wanted), f"by {protocol.name}", folder)
+
+
+def _with_form(dataset: ReIDDataset, form: str, folder: Path) -> ReIDDataset:
+    """Adds the line for the log that says which form of the data set was read."""
+    note = f"data set {dataset.name!r}: {form_taken('CUHK03', form, folder)}"
+    return replace(dataset, notes=(note, *dataset.notes))
 
 
 def _read_protocol(name: str, protocol: Path, images: Path, wanted: WantedSplits) -> ReIDDataset:

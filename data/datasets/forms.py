@@ -81,6 +81,11 @@ class Form:
         return f"{', '.join(first)} and {last}" if first else last
 
 
+def form_taken(title: str, form: str, folder: Path) -> str:
+    """Writes for the log which form of a data set was read."""
+    return f"{title} {form}, from {folder}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Layout of a data set, whose method `read` is its reader.
@@ -121,7 +126,7 @@ class Layout:
         if form.name:
             others = "".join(self._other(other, elsewhere) for other, elsewhere in places
                              if other.name != form.name and other.is_in(elsewhere, wanted))  # fmt: skip
-            reading.note(f"{self.title} {form.name}, from {folder}{others}")
+            reading.note(form_taken(self.title, form.name, folder) + others)
         parts = form.splits.read(reading, wanted)
         return self._dataset(name, parts, (*reading.notes, *ignored_note(name, reading.ignored)))
 
@@ -145,6 +150,7 @@ class Layout:
             distractors=self.distractors,
             notes=notes,
             camera_names={image.camid: image.camera for image in tested},
+            same_cameras=all(image.camera for image in tested),
             protocol=self.protocol,
             clothes=number_clothes(tested),
         )

@@ -38,7 +38,7 @@ class Division:
         if listed := self.listed_people():
             return listed
         self.reading.note(f"split {self.number} (DATASETS.SPLIT) is drawn here: {count} people are trained on")
-        return set(shuffle(candidates, f"people of draw {draw}")[:count])
+        return set(shuffle(candidates, f"people/{draw}")[:count])
 
     def listed_people(self) -> set[int]:
         """Returns the people whom the file's split trains on; none where there is no file."""

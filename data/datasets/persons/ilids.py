@@ -36,7 +36,7 @@ def _drawn(division: Division, people: set[int], place: int) -> list[Found]:
     found = []
     for pid in sorted(people):
         own = [image for image in images if image.pid == pid]
-        order = shuffle(range(len(own)), f"images of {pid} in draw {division.number}")
+        order = shuffle(range(len(own)), f"images/{division.number}/{pid}")
         found += [own[number] for number in order[place : place + 1]]
     return found
 

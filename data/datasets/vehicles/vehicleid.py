@@ -45,7 +45,7 @@ def _draw(images: Sequence[Found]) -> set[int]:
     of_vehicle: dict[int, list[int]] = {}
     for number, image in enumerate(images):
         of_vehicle.setdefault(image.pid, []).append(number)
-    return {shuffle(own, f"gallery image of {pid}")[0] for pid, own in of_vehicle.items()}
+    return {shuffle(own, f"gallery/{pid}")[0] for pid, own in of_vehicle.items()}
 
 
 def _listed(file: str) -> Listed:
