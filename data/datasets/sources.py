@@ -195,7 +195,7 @@ class Listed:
         Raises:
             DatasetError: a file that cannot be read, a line of another form, no image, or the first of them missing.
         """
-        cameras = self.cameras.read(reading) if self.cameras else None
+        table, cameras = self.cameras, self.cameras.read(reading) if self.cameras else {}
         file, folder = reading.folder / self.file, reading.folder / self.images
         found = []
         for number, line in enumerate(reading.read_lines(self.file), start=1):
@@ -206,11 +206,9 @@ class Listed:
                 raise reading.error(f"{file}:{number}: {line!r} is not an image and identity such as {self.example}")
             image, camid = words["image"], int(words.get("camid", "1")) - 1
             camera = str(camid + 1) if "camid" in words else ""
-            if cameras is not None:
+            if table is not None:
                 if image not in cameras:
-                    raise reading.error(
-                        f"{file}:{number}: {reading.folder / self.cameras.file} has no camera of {image}"
-                    )
+                    raise reading.error(f"{file}:{number}: {reading.folder / table.file} has no camera of {image}")
                 camid, camera = cameras[image], str(cameras[image])
             found.append(Found(str(folder / (image + self.suffix)), int(words["pid"]), camid, camera))
         if not found or not Path(found[0].path).is_file():

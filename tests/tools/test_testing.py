@@ -106,6 +106,52 @@ def test_every_set_is_tested(folder: Path, run: Run) -> None:
     assert lines[1:6] == lines[7:]  # the same images
 
 
+def test_the_gallery_of_vehicleid_is_drawn_ten_times(folder: Path, run: Run) -> None:
+    images = sorted((folder / "market1501/bounding_box_test").iterdir())
+    lists = folder / "VehicleID_V1.0/train_test_split"
+    lists.mkdir(parents=True)
+    (folder / "VehicleID_V1.0/image").mkdir()
+    for number, image in enumerate(images):
+        (folder / f"VehicleID_V1.0/image/{number:07d}.jpg").write_bytes(image.read_bytes())
+    vehicles = {number: int(image.name[:4]) for number, image in enumerate(images)}
+    (lists / "test_list_800.txt").write_text("".join(f"{number:07d} {pid}\n" for number, pid in vehicles.items()))
+    words = [
+        "--weights",
+        "weights.pth",
+        "--json",
+        "drawn.json",
+        "--csv",
+        "drawn.csv",
+        "--visualize",
+        "1",
+        "--out",
+        "drawn",
+    ]
+    settings = ["DATASETS.TEST_NAMES", "vehicleid", "DATALOADER.CACHE", "False", "SOLVER.SEED", "1"]
+    status, out, err = run("test.py", *words, *settings)
+    people, count = len(set(vehicles.values())), len(vehicles)
+    assert status == 0 and "VehicleID with the small test set of 800 vehicles" in err
+    images_counted = f"{count} queries, {count} with a match, {people} gallery images"
+    assert out.splitlines()[2] == f"vehicleid: {images_counted}; protocol random_gallery (mean of 10 draws)"
+    (results,) = json.loads((folder / "drawn.json").read_text(encoding="ascii"))["sets"]
+    assert [results[key] for key in ("queries", "gallery", "queries_unreadable")] == [count, people, 0]
+    assert results["mAP"] == results["mINP"] >= results["cmc"]["1"] and results["curve"][people - 1] == 100
+    with (folder / "drawn.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(Path(row["query"]).stem for row in rows) == [f"{number:07d}" for number in vehicles]
+    assert all(int(row["pid"]) == vehicles[int(Path(row["query"]).stem)] and row["camid"] == "" for row in rows)
+    page = (folder / "drawn/vehicleid.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 1 + people
+    again = run("test.py", "--weights", "weights.pth", *settings)
+    assert untimed(again)[1].splitlines()[2:] == untimed((0, out, ""))[1].splitlines()[2 : 2 + 6]
+    err = run("test.py", "--weights", "weights.pth", *settings, "TEST.PROTOCOL", "cross_camera")[2]
+    assert "TEST.PROTOCOL cross_camera counts, where the set's own protocol is random_gallery" in err
+    err = run("test.py", "--weights", "weights.pth", *settings, "TEST.PROTOCOL", "clothes_changing")[2]
+    assert err.splitlines() == [
+        "test.py: data set 'vehicleid': its clothes are not known, which TEST.PROTOCOL clothes_changing needs; choose auto"
+    ]
+
+
 def test_results_as_json_and_each_query_as_csv(folder: Path, run: Run) -> None:
     names = "market1501,market1501:=other"
     (folder / "=other").symlink_to(folder / "market1501")
