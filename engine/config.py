@@ -194,11 +194,12 @@ def _conflicts(config: CfgNode, for_training: bool, needs_weights: bool) -> Iter
     if steps != sorted(set(steps)):
         yield f"SOLVER.STEPS: {steps} is not increasing"
     yield from loss_problems(config, for_training)
-    if config.SOLVER.FREEZE_EPOCHS and config.DATALOADER.SAMPLER == "triplet":
-        yield (
-            f"SOLVER.FREEZE_EPOCHS: {config.SOLVER.FREEZE_EPOCHS} leaves nothing to train with DATALOADER.SAMPLER"
-            " triplet; choose 0, or DATALOADER.SAMPLER softmax_triplet"
-        )
+    for key in ("FREEZE_EPOCHS", "FREEZE_ITERS"):
+        if config.SOLVER[key] and config.DATALOADER.SAMPLER == "triplet":
+            yield (
+                f"SOLVER.{key}: {config.SOLVER[key]} leaves nothing to train with DATALOADER.SAMPLER triplet; choose 0,"
+                " or DATALOADER.SAMPLER softmax_triplet"
+            )
     if (config.SOLVER.IMS_PER_BATCH, config.DATALOADER.SAMPLER, config.MODEL.NECK) == (1, "softmax", "bnneck"):
         yield "SOLVER.IMS_PER_BATCH: 1 is one image, which MODEL.NECK bnneck cannot normalise; give 2 or more"
     if not needs_weights:

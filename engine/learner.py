@@ -39,6 +39,7 @@ class Learner:
             model.compile()
         self._backbone = [parameter for parameter in model.base.parameters() if parameter.requires_grad]
         self._frozen = False
+        self._epoch, self._batches = 1, 0  # that are being trained, and that have been
         all_trained = trains_every_parameter(model, self.criterion.uses_scores)
         self.notes: list[str] = []
         self.sharded = ShardedModel(model, device, group, all_trained=all_trained, graphed=self._graphed())
@@ -62,17 +63,30 @@ class Learner:
         """Tells whether the state is complete: no accumulated gradients wait for a step."""
         return self.accumulation.batches == 0
 
-    def start_epoch(self, epoch: int) -> None:
-        """Switches to training mode; freezes or unfreezes the backbone as SOLVER.FREEZE_EPOCHS says."""
-        frozen = epoch <= self.cfg.SOLVER.FREEZE_EPOCHS
+    def start_epoch(self, epoch: int, batches: int | None = None) -> None:
+        """Switches to training mode; the backbone is frozen or thawed as SOLVER.FREEZE_EPOCHS and FREEZE_ITERS say.
+
+        Args:
+            epoch: counted from 1.
+            batches: of the whole training that have been trained on; None: those since this learner was made.
+        """
+        self._epoch = epoch
+        self._batches = self._batches if batches is None else batches
+        self.model.train()
+        self._freeze_or_thaw()
+        if self._frozen:
+            self.model.base.eval()
+
+    def _freeze_or_thaw(self) -> None:
+        """Freezes or thaws the backbone for the step to come; frozen, it keeps its running statistics, too."""
+        solver = self.cfg.SOLVER
+        frozen = self._epoch <= solver.FREEZE_EPOCHS or self._batches < solver.FREEZE_ITERS
         if frozen != self._frozen:
             for parameter in self._backbone:
                 parameter.requires_grad_(not frozen)
             self._frozen = frozen
             self.sharded.wrap()  # looks once at which parameters are trained
-        self.model.train()
-        if frozen:
-            self.model.base.eval()
+            self.model.base.train(not frozen)
 
     def train_batch(
         self, images: Tensor, pids: Tensor, origins: Tensor | None = None, *, rate: float, last: bool
@@ -91,7 +105,9 @@ class Learner:
         if self.group.size == 1:
             self.criterion.check(pids)
         if self.between_steps:
+            self._freeze_or_thaw()
             self.optimizers.begin_step()
+        self._batches += 1
         step = self.accumulation.add(last=last)
         images = images.to(self.device, non_blocking=True)
         pids = self.group.all_gather_batch(pids.to(self.device, non_blocking=True))

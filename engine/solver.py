@@ -165,7 +165,7 @@ def group_parameters(cfg: CfgNode, model: nn.Module) -> dict[Rule, list[str]]:
     norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
     of_norms = {id(parameter) for m in model.modules() if isinstance(m, norms) for parameter in m.parameters()}
     # The fused SGD cannot start some of a group's momenta later than others.
-    separate_backbone = cfg.SOLVER.FREEZE_EPOCHS > 0
+    separate_backbone = cfg.SOLVER.FREEZE_EPOCHS > 0 or cfg.SOLVER.FREEZE_ITERS > 0
     depths = layer_depths(cfg, model)
     groups: dict[Rule, list[str]] = {}
     for name, parameter in model.named_parameters():

@@ -190,7 +190,7 @@ class Trainer:
         if progress.iteration == total:  # stopped while evaluating
             return
         self.sampler.set_epoch(progress.epoch, start_batch=progress.iteration)
-        self.learner.start_epoch(progress.epoch)
+        self.learner.start_epoch(progress.epoch, (progress.epoch - 1) * total + progress.iteration)
         self.bar.start(progress.iteration)
         batches_before, images_before, started = self.means.batches, self.means.images, time.perf_counter()
         for images, pids, origins in self._batches():

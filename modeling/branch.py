@@ -15,8 +15,8 @@ class Branch(NamedTuple):
     """Output of one branch of a head for a batch.
 
     Attributes:
-        features: before the neck [B, D], which the losses over pairs see.
-        necked: after the neck [B, D]; evaluation compares these or `features`.
+        features: before the neck [B, D]; evaluation compares these or `necked`.
+        necked: after the neck [B, D].
         scores: class scores [B, num_classes] for the identity loss; None in evaluation, and where a branch has none.
         for_pairs: whether the losses over pairs see this branch.
     """
@@ -26,10 +26,15 @@ class Branch(NamedTuple):
     scores: Tensor | None = None
     for_pairs: bool = True
 
-    def in_full_precision(self) -> Branch:
-        """Converts what the losses see to float32, where autocast computed in 16 bits."""
+    def for_losses(self, *, necked: bool) -> Branch:
+        """Returns what the losses see, in float32 where autocast computed in 16 bits: `features` are those for the pairs.
+
+        Args:
+            necked: whether the losses over pairs see the features after the neck.
+        """
         scores = None if self.scores is None else full_precision(self.scores)
-        return Branch(full_precision(self.features), self.necked, scores, self.for_pairs)
+        features = full_precision(self.necked if necked else self.features)
+        return Branch(features, self.necked, scores, self.for_pairs)
 
 
 def first_scores(branches: Sequence[Branch]) -> Tensor:

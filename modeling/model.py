@@ -52,6 +52,7 @@ class ReIDModel(nn.Module):
         self.autocast = PRECISIONS[cfg.MODEL.PRECISION]
         self.channels_last: bool = cfg.MODEL.CHANNELS_LAST
         self.compares_necked = cfg.TEST.NECK_FEAT == "after"
+        self.pairs_necked = cfg.MODEL.METRIC_FEAT == "after"
         self.base = backbone
         self.num_classes = num_classes
         self.widths: list[int] = [int(backbone.out_channels)]  # type: ignore[arg-type]
@@ -98,7 +99,7 @@ class ReIDModel(nn.Module):
             branches = self.branches(output, origins)
             if not self.training:
                 return full_precision(self.join(branches))
-        return [branch.in_full_precision() for branch in branches]
+        return [branch.for_losses(necked=self.pairs_necked) for branch in branches]
 
 
 def is_of_classifier(name: str) -> bool:

@@ -22,6 +22,8 @@ MODEL.LABEL_SMOOTHING = 0.1
 # softmax weights, without a margin) or circle; triplet_center is triplet, and center none, beside center loss; FILE.py:NAME
 # for your own.
 MODEL.METRIC_LOSS_TYPE = "triplet"
+# Features that the losses over pairs see: before the neck, or after it.
+MODEL.METRIC_FEAT = "before"
 # Weight of that loss, whichever it is; 0 leaves it out.
 MODEL.TRIPLET_LOSS_WEIGHT = 1.0
 # Triplet loss with the soft margin log(1 + exp(.)) instead of SOLVER.MARGIN.
@@ -55,6 +57,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "MODEL.IF_LABELSMOOTH": ("on", "off"),
     "MODEL.ID_LOSS_TYPE": IDENTITY_LOSSES.names,
     "MODEL.METRIC_LOSS_TYPE": METRIC_LOSSES.names,
+    "MODEL.METRIC_FEAT": ("before", "after"),
     "MODEL.IF_WITH_CENTER": ("yes", "no"),
 }
 ABOVE = frozenset({"SOLVER.MARGIN"})

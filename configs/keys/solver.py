@@ -90,6 +90,8 @@ SOLVER.ACCUMULATE = 1
 SOLVER.CLIP_NORM = 0.0
 # Epochs at the start in which the backbone is frozen.
 SOLVER.FREEZE_EPOCHS = 0
+# Batches at the start in which the backbone is frozen, where that is longer: 1000 or more in fast-reid's SBS.
+SOLVER.FREEZE_ITERS = 0
 # Decay of the exponential moving average of the weights, which is what is evaluated then, as in 0.9995; 0: none.
 SOLVER.EMA_DECAY = 0.0
 # Resume also where settings of the optimizer, the schedule, losses or augmentation differ from those of the checkpoint: the
@@ -132,6 +134,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "SOLVER.ACCUMULATE": (1, inf),
     "SOLVER.CLIP_NORM": (0, inf),
     "SOLVER.FREEZE_EPOCHS": (0, inf),
+    "SOLVER.FREEZE_ITERS": (0, inf),
     "SOLVER.EMA_DECAY": (0, 0.999999),
     "SOLVER.SEED": (0, 2**32 - 1),
 }

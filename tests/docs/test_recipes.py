@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.config import load_config
+from engine.solver import learning_rate
 from tests.docs.documents import ROOT
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").glob("*/*.yml"))
@@ -79,3 +82,26 @@ def test_fast_reids_steps_are_counted_from_the_end_of_its_warm_up(file: str) -> 
             falls.append(epoch)
         stepped += epoch * batches > 2000
     assert list(cfg.SOLVER.STEPS) == falls
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "/sbs/" in file])
+def test_the_rates_of_sbs_are_fast_reids(file: str) -> None:
+    """Its cosine is torch's, over what the longer of warm-up and delay leaves, stepped after each epoch behind both."""
+    cfg = load_config(str(ROOT / file))
+    solver = cfg.SOLVER
+    batches = IMAGES[cfg.DATASETS.NAMES[0]] // solver.IMS_PER_BATCH
+    floor = 7.7e-5 if "veri" in file else 7e-7
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=solver.BASE_LR)
+    length = solver.MAX_EPOCHS - max(math.ceil(solver.WARMUP_ITERS / batches), 30)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, length, eta_min=floor)
+    rates = []
+    for epoch in range(solver.MAX_EPOCHS):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        if (epoch + 1) * batches > solver.WARMUP_ITERS and epoch + 1 > 30:
+            schedule.step()
+    ours = [learning_rate(cfg, epoch, batches - 1, batches) for epoch in range(1, solver.MAX_EPOCHS + 1)]
+    warm = math.ceil(solver.WARMUP_ITERS / batches)
+    assert ours[warm:] == pytest.approx(rates[warm:], rel=1e-6)
+    first = [learning_rate(cfg, 1, batch, batches) for batch in (0, 100)]
+    assert first == pytest.approx([solver.BASE_LR * f for f in (0.1, 0.1 + 0.9 * 100 / solver.WARMUP_ITERS)])

@@ -101,6 +101,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "center alone cannot train",
         ),
         (["SOLVER.FREEZE_EPOCHS", "2", "DATALOADER.SAMPLER", "triplet"], "leaves nothing to train"),
+        (
+            ["SOLVER.FREEZE_ITERS", "9", "DATALOADER.SAMPLER", "triplet"],
+            "SOLVER.FREEZE_ITERS: 9 leaves nothing to train",
+        ),
         (["SOLVER.IMS_PER_BATCH", "1", "DATALOADER.SAMPLER", "softmax"], "one image, which MODEL.NECK bnneck cannot"),
     ],
 )

@@ -102,7 +102,10 @@ ALL_LOSSES = {
     "MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"},
     "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01, "FREEZE_EPOCHS": 1},
 }
-SEVERAL_BRANCHES = {"MODEL": {"HEAD": HEAD, "ALSO_LOSSES": ("center",), "BRANCH_WEIGHTS": (1.0, 0.5, 0.25)}}
+SEVERAL_BRANCHES = {
+    "MODEL": {"HEAD": HEAD, "ALSO_LOSSES": ("center",), "BRANCH_WEIGHTS": (1.0, 0.5, 0.25), "METRIC_FEAT": "after"},
+    "SOLVER": {"FREEZE_ITERS": 1},
+}
 
 
 @pytest.mark.parametrize(

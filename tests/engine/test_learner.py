@@ -11,6 +11,7 @@ from torch import Tensor
 from configs.defaults import _C
 from engine.distributed import ProcessGroup
 from engine.learner import Learner, set_arithmetic
+from modeling.branch import Branch
 from modeling.losses.center import CenterLoss
 from modeling.model import build_model
 
@@ -144,6 +145,49 @@ def test_a_frozen_backbone_stays_as_it_is_and_thaws() -> None:
     train(ours, 1, epoch=3)
     assert not torch.equal(ours.model.state_dict()["base.conv1.weight"], before["base.conv1.weight"])
     assert not torch.equal(ours.model.state_dict()["base.bn1.running_mean"], before["base.bn1.running_mean"])
+
+
+def test_a_backbone_thaws_within_an_epoch_between_two_steps() -> None:
+    ours = learner(FREEZE_ITERS=3, ACCUMULATE=2)
+    before = weights(ours)
+    images, pids = batches(1)[0]
+    thawed = []
+    for epoch, number in ((1, 3), (2, 4)):  # steps after the batches 2 and 3; then after 5 and 7
+        ours.start_epoch(epoch)
+        for batch in range(number):
+            ours.train_batch(images, pids, rate=RATE, last=batch + 1 == number)
+            after = weights(ours)
+            changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+            thawed.append(("base.conv1.weight" in changed, "base.bn1.running_mean" in changed))
+            assert ("classifier.weight" in changed) == (epoch > 1 or batch > 0)
+    # From the fourth batch on its statistics follow, and its weights with the step after the fifth.
+    assert thawed == [(False, False)] * 3 + [(False, True)] + [(True, True)] * 3
+
+
+@pytest.mark.parametrize(("done", "frozen"), [(0, True), (6, True), (7, False)])
+def test_a_resumed_run_is_frozen_as_long_as_the_whole_one(done: int, frozen: bool) -> None:
+    ours = learner(FREEZE_ITERS=8)
+    ours.start_epoch(2, done)
+    before = weights(ours)
+    images, pids = batches(1)[0]
+    for _batch in range(2):
+        ours.train_batch(images, pids, rate=RATE, last=False)
+    assert torch.equal(ours.model.state_dict()["base.conv1.weight"], before["base.conv1.weight"]) == frozen
+
+
+def test_the_losses_over_pairs_may_see_features_after_the_neck() -> None:
+    images, pids = batches(1)[0]
+    found = {}
+    for place in ("before", "after"):
+        ours = learner(METRIC_FEAT=place, ID_LOSS_WEIGHT=0.0)
+        ours.start_epoch(1)
+        pooled = ours.model.base.train()(images).mean((2, 3))
+        # Batch normalisation with weight 1 and bias 0, as the neck begins.
+        necked = (pooled - pooled.mean(0)) / (pooled.var(0, unbiased=False) + 1e-5).sqrt()
+        expected = ours.criterion([Branch(pooled if place == "before" else necked, necked)], pids)
+        found[place] = ours.train_batch(images, pids, rate=RATE, last=True)[0]
+        torch.testing.assert_close(found[place], expected.detach(), rtol=1e-4, atol=1e-4)
+    assert float(found["before"]) != pytest.approx(float(found["after"]), rel=0.01)
 
 
 def test_fp16_passes_over_a_step_with_infinite_gradients() -> None:

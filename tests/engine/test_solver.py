@@ -300,9 +300,9 @@ def test_betas_are_adams() -> None:
     )
 
 
-@pytest.mark.parametrize(("epochs", "groups"), [(0, 1), (1, 2), (5, 2)])
-def test_a_backbone_that_is_frozen_at_first_has_groups_of_its_own(epochs: int, groups: int) -> None:
-    cfg = config(FREEZE_EPOCHS=epochs)
+@pytest.mark.parametrize(("epochs", "batches", "groups"), [(0, 0, 1), (1, 0, 2), (5, 0, 2), (0, 1, 2)])
+def test_a_backbone_that_is_frozen_at_first_has_groups_of_its_own(epochs: int, batches: int, groups: int) -> None:
+    cfg = config(FREEZE_EPOCHS=epochs, FREEZE_ITERS=batches)
     cfg.MODEL.NAME = "resnet18"
     model = build_model(cfg, 5)
     names = {id(parameter): key for key, parameter in model.named_parameters()}
