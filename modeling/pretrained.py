@@ -32,7 +32,7 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
     if not path and (own := getattr(model.base, "load_imagenet", None)):
         own(None)
         return f"Starting from ImageNet weights of {cfg.MODEL.NAME.split('/')[0]}"
-    weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
+    weights = read_state_dict(path) if path else _download(getattr(model.base, "published_as", cfg.MODEL.NAME))
     return _load_backbone(model, weights, path or "torchvision")
 
 

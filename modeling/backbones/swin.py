@@ -24,17 +24,21 @@ WINDOW = 7  # patches of a side
 
 @dataclass(frozen=True)
 class Architecture:
-    """Channels of the first stage, and blocks and attention heads of each stage; a stage has twice the channels of the last."""
+    """Channels of the first stage, and blocks and heads of each; a stage has twice the channels of the one before.
+
+    `torchvision` is the network's name there.
+    """
 
     channels: int
     depths: tuple[int, ...]
     heads: tuple[int, ...]
+    torchvision: str = ""
 
 
 SWINS: dict[str, Architecture] = {
-    "swin_tiny": Architecture(96, (2, 2, 6, 2), (3, 6, 12, 24)),
-    "swin_small": Architecture(96, (2, 2, 18, 2), (3, 6, 12, 24)),
-    "swin_base": Architecture(128, (2, 2, 18, 2), (4, 8, 16, 32)),
+    "swin_tiny": Architecture(96, (2, 2, 6, 2), (3, 6, 12, 24), "swin_t"),
+    "swin_small": Architecture(96, (2, 2, 18, 2), (3, 6, 12, 24), "swin_s"),
+    "swin_base": Architecture(128, (2, 2, 18, 2), (4, 8, 16, 32), "swin_b"),
 }
 
 
@@ -148,6 +152,7 @@ class SwinBackbone(SwinTransformer):  # type: ignore[misc]
         self.out_channels: int = self.head.in_features
         del self.head, self.avgpool, self.flatten
         self.semantic_weight = semantic_weight
+        self.published_as = "a network with SOLIDER's controller" if controlled else architecture.torchvision
         if controlled:
             widths = [architecture.channels * 2**stage for stage in range(1, len(self.depths))]
             self.semantic_embed_w = nn.ModuleList(_frozen_map(width) for width in widths)

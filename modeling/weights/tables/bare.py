@@ -11,7 +11,9 @@ from modeling.weights.rules import Format, Rule, left_out
 # Classifiers of ImageNet, and what self-supervised training has in their place.
 _HEADS = left_out("fc.*", "classifier.*", "last_linear.*", "head.*", "head_dist.*", "pre_logits.*")
 
-BACKBONE = Format("backbone", "a backbone's", "* → base.*", (Rule("*", "base.*"), *_HEADS))
+_CONSTANTS = left_out("*.relative_position_index")  # of torchvision's Swin Transformers
+
+BACKBONE = Format("backbone", "a backbone's", "* → base.*", (Rule("*", "base.*"), *_HEADS, *_CONSTANTS))
 TIMM = Format("timm", "timm's", "* → base.net.*", (Rule("*", "base.net.*"), *_HEADS))
 MOCO = Format(
     "moco",
