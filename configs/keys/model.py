@@ -49,9 +49,10 @@ MODEL.NON_LOCAL = (0, 0, 0, 0)
 MODEL.PRETRAIN_CHOICE = "imagenet"
 # File of starting weights, of this trainer or of others that docs/trainer.md lists; empty: none.
 MODEL.PRETRAIN_PATH = ""
-# Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), clip or clip_reid (behind CLIP's
-# image encoder, the latter with a first stage that learns sentences), jpm (TransReID's, of vit_… and deit_…: a branch of the
-# whole image and one of each of several groups of patches), or FILE.py:NAME.
+# Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), mgn (copies of a ResNet's last
+# stages for global features and those of two and three stripes), clip or clip_reid (behind CLIP's image encoder, the latter
+# with a first stage that learns sentences), jpm (TransReID's, of vit_… and deit_…: a branch of the whole image and one of
+# each of several groups of patches), or FILE.py:NAME.
 MODEL.HEAD = "baseline"
 # Of jpm: shift and shuffle the patches before they are divided into groups.
 MODEL.RE_ARRANGE = True
@@ -63,7 +64,7 @@ MODEL.SHUFFLE_GROUP = 2
 MODEL.DEVIDE_LENGTH = 4
 # Neck between pooling and classifier: bnneck (batch normalisation with frozen bias) or no.
 MODEL.NECK = "bnneck"
-# Pooling of the feature map: avg or gem (generalised mean with a learnt exponent).
+# Pooling of the feature map: avg, max or gem (generalised mean with a learnt exponent).
 MODEL.POOLING = "avg"
 # Arithmetic of the network: fp32, or mixed precision: bf16 or fp16 (with loss scaling). Weights stay float32.
 MODEL.PRECISION = "fp32"

@@ -13,6 +13,7 @@ from utils.families import Family
 HEADS = Family(
     {
         "baseline": "modeling.heads.baseline:Baseline",
+        "mgn": "modeling.heads.mgn:MGN",
         "clip": "modeling.heads.clip:Clip",
         "clip_reid": "modeling.heads.clip:ClipReID",
         "jpm": "modeling.heads.jpm:JigsawPatches",
@@ -24,6 +25,7 @@ POOLINGS = Family(
     {
         "avg": "modeling.heads.layers:AveragePooling",
         "gem": "modeling.heads.layers:GeM",
+        "max": "modeling.heads.layers:MaxPooling",
     },
     key="MODEL.POOLING",
 )

@@ -20,6 +20,13 @@ class AveragePooling(nn.AdaptiveAvgPool2d):
         super().__init__(1)
 
 
+class MaxPooling(nn.Module):
+    """Maximum pooling [B, C, H, W] to [B, C, 1, 1]."""
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        return feature_map.amax((2, 3), keepdim=True)  # unlike torch's pooling deterministic on a GPU
+
+
 class GeM(nn.Module):
     """Generalised-mean pooling [B, C, H, W] to [B, C, 1, 1] with a learnt exponent (Radenović et al., TPAMI 2019).
 
@@ -78,12 +85,15 @@ def make_neck(cfg: CfgNode, channels: int) -> nn.Module | None:
     return neck
 
 
-def make_classifier(cfg: CfgNode, channels: int, num_classes: int) -> nn.Linear:
-    """Makes the classifier of features [B, channels]: of cosines where the identity loss takes them, else linear."""
+def make_classifier(cfg: CfgNode, channels: int, num_classes: int, *, bias: bool = True) -> nn.Linear:
+    """Makes the classifier of features [B, channels]: of cosines where the identity loss takes them, else linear.
+
+    A linear one behind a neck has no bias; without a neck it has one where `bias` says so.
+    """
     if takes_cosines(cfg):
         return CosineClassifier(channels, num_classes)
     neck = cfg.MODEL.NECK == "bnneck"
-    classifier = nn.Linear(channels, num_classes, bias=not neck)
+    classifier = nn.Linear(channels, num_classes, bias=bias and not neck)
     if neck:
         nn.init.normal_(classifier.weight, std=0.001)
     return classifier

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -86,6 +87,8 @@ def read_names(
         formats: the tables.
     """
     readings = [_read_by(format, weights, expected, backbone) for format in formats]
+    if hasattr(backbone, "plain_name"):
+        readings += _read_unbranched(weights, expected, backbone, formats)
     return max(readings, key=lambda reading: (reading.fitting, -len(reading.unknown) - len(reading.misshapen)))
 
 
@@ -115,6 +118,23 @@ def _read_by(
             reading.misshapen.append(ours)
         fitting += value.shape == wanted.shape or _is_of_other_identities(ours, value, wanted)
     return Reading(format, reading.tensors, reading.misshapen, reading.unknown, fitting)
+
+
+def _read_unbranched(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone: Any, formats: Sequence[Format]
+) -> list[Reading]:
+    """Reads a state dict of a network with one branch, by each table; all branches of this backbone get its tensors."""
+    places: dict[str, list[str]] = {}
+    for name in expected:
+        part, _, rest = name.partition(".")
+        places.setdefault(f"base.{backbone.plain_name(rest)}" if part == "base" else name, []).append(name)
+    unbranched = {plain: expected[names[0]] for plain, names in places.items()}
+    found = []
+    for reading in (_read_by(format, weights, unbranched, backbone) for format in formats):
+        tensors = {name: value for plain, value in reading.tensors.items() for name in places[plain]}
+        misshapen = [name for plain in reading.misshapen for name in places[plain]]
+        found.append(replace(reading, tensors=tensors, misshapen=misshapen))
+    return found
 
 
 def _is_of_other_identities(name: str, value: Tensor, wanted: Tensor) -> bool:

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from modeling.weights.rules import Format
 from modeling.weights.tables.bare import BACKBONE, DINO, MOCO, TIMM
-from modeling.weights.tables.reid import CENTROIDS, FAST_REID, OURS, STRONG_BASELINE, SURVEY, TORCHREID, TRANSREID
+from modeling.weights.tables.reid import (
+    CENTROIDS,
+    FAST_REID,
+    FAST_REID_MGN,
+    OURS,
+    STRONG_BASELINE,
+    SURVEY,
+    TORCHREID,
+    TRANSREID,
+)
 from modeling.weights.tables.swin import SOLIDER, SOLIDER_REID, SWIN, SWIN_TIMM
 
 FORMATS: tuple[Format, ...] = (
-    *(OURS, STRONG_BASELINE, TRANSREID, FAST_REID, SURVEY, CENTROIDS, TORCHREID),
+    *(OURS, STRONG_BASELINE, TRANSREID, FAST_REID, FAST_REID_MGN, SURVEY, CENTROIDS, TORCHREID),
     *(BACKBONE, TIMM, MOCO, DINO),
     *(SWIN, SWIN_TIMM, SOLIDER, SOLIDER_REID),
 )

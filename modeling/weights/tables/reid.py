@@ -11,14 +11,20 @@ from torch import nn
 from modeling.weights.rules import Format, Rule, Setting, left_out
 
 
+def _trunk(model: nn.Module) -> nn.Module:
+    """Finds the part of a network with the stem: the backbone, or what is before its branches."""
+    trunk: nn.Module = getattr(model.base, "trunk", model.base)  # type: ignore[arg-type]
+    return trunk
+
+
 def _has_stem_relu(model: nn.Module) -> bool:
     """Tells whether a network has the ReLU of the stem, as those have that know no other."""
-    return bool(getattr(model.base, "stem_relu", True))
+    return bool(getattr(_trunk(model), "stem_relu", True))
 
 
 def _stem_pooling(model: nn.Module) -> str:
     """Tells MODEL.STEM_POOLING of a network; `ceil` of those that know no other."""
-    pooling = getattr(model.base, "maxpool", None)
+    pooling = getattr(_trunk(model), "maxpool", None)
     return "padded" if getattr(pooling, "padding", 0) else "ceil"
 
 
@@ -49,6 +55,26 @@ FAST_REID = Format(
     ),
     saved_as="model",
     settings=(_STEM_RELU, Setting("MODEL.STEM_POOLING", "ceil", _stem_pooling)),
+)
+FAST_REID_MGN = Format(
+    "fast-reid-mgn",
+    "fast-reid's MGN's",
+    "backbone.# and b#.* → base.*, b#_head.bottleneck.0.* → reduction, b#_head.weight → classifier",
+    (
+        Rule("backbone.0.*", "base.trunk.conv1.*"),
+        Rule("backbone.1.*", "base.trunk.bn1.*"),
+        Rule("backbone.4.*", "base.trunk.layer1.*"),
+        Rule("backbone.5.*", "base.trunk.layer2.*"),
+        Rule("backbone.6.*", "base.trunk.layer3.0.*"),
+        Rule("b#_head.bottleneck.0.*", "b#_head.reduction.0.*"),
+        Rule("b#_head.bottleneck.1.*", "b#_head.bottleneck.*"),
+        Rule("b#_head.pool_layer.p", "b#_head.gap.p"),
+        Rule("b#_head.weight", "b#_head.classifier.weight"),
+        Rule("b#.*", "base.b#.*"),
+        *left_out("pixel_mean", "pixel_std"),
+    ),
+    saved_as="model",
+    settings=FAST_REID.settings,
 )
 SURVEY = Format(
     "reid-survey",
