@@ -426,7 +426,13 @@ def cuhk03_protocol(root: Path) -> None:
 def test_cuhk03_from_extracted_images(tmp_path: Path) -> None:
     cuhk03_protocol(tmp_path)
     draw(tmp_path / "cuhk03/images_detected", ["1_001_1_01.png", "1_001_2_06.png", "1_002_1_01.png", "1_002_2_06.png"])
-    assert splits(read("cuhk03_detected", tmp_path)) == ([(0, 0), (0, 1)], [(9, 1)], [(9, 0)])
+    dataset = read("cuhk03_detected", tmp_path)
+    assert splits(dataset) == ([(0, 0), (0, 1)], [(9, 1)], [(9, 0)])
+    taken = "CUHK03 by cuhk03_new_protocol_config_detected.mat, from"
+    assert dataset.notes == (f"data set 'cuhk03_detected': {taken} {tmp_path}/cuhk03",)
+    draw(tmp_path / "cuhk03/detected", DUKE)  # which are looked for first
+    (note,) = read("cuhk03_detected", tmp_path).notes
+    assert note == f"data set 'cuhk03_detected': CUHK03 as image folders, from {tmp_path}/cuhk03/detected"
 
 
 def test_cuhk03_from_the_published_file(tmp_path: Path) -> None:

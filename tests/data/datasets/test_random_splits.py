@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_half_of_vipers_people_are_drawn_and_the_cameras_change_places(put: Put,
 
 
 def test_a_drawn_split_is_the_same_everywhere() -> None:
+    # Python's documented seeding by text, computed with numpy's Mersenne Twister: the text and its SHA-512 as one number, whose
+    # words of 32 bits from the lowest on are the key.
+    text = b"people/0"
+    number = int.from_bytes(text + hashlib.sha512(text).digest(), "big")
+    words = [number >> shift & 0xFFFFFFFF for shift in range(0, number.bit_length(), 32)]
+    order = np.random.RandomState(words).random_sample(8).argsort().tolist()
+    assert shuffle(range(8), "people/0") == order
     assert shuffle(range(8), "people/0") == shuffle([7, 6, 5, 4, 3, 2, 1, 0, 0], "people/0")
     assert sorted(shuffle(range(8), "people/1")) == list(range(8))
     assert len({tuple(shuffle(range(8), f"people/{draw}")) for draw in range(10)}) == 10
