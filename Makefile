@@ -1,7 +1,7 @@
-# make setup | hooks | docs | test | test-slow | test-slurm | test-ray | test-notebook | test-clients | check | chaos | mutants | bench | clean
+# make setup | hooks | docs | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-clients | check | chaos | mutants | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-slurm test-ray test-notebook test-clients test-clients-short postgres chromium lint types check docs chaos mutants bench requirements clean
+.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-clients test-clients-short postgres chromium lint types check docs chaos mutants bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -58,6 +58,10 @@ test-clients-short:
 
 test-slow: setup postgres
 	$(PY) -m pytest -m slow
+
+# Short runs of each kind of file in configs/*/*.yml, on drawn pedestrians.
+test-recipes: setup
+	$(PY) -m pytest -m recipes tests/recipes
 
 lint: setup
 	$(PY) -m ruff check .

@@ -29,8 +29,8 @@ def free_port() -> int:
     return port
 
 
-def in_all(size: int, work: Callable[..., int], *arguments: Any) -> list[int | None]:
-    """Exit statuses of `size` processes; kills them after two minutes."""
+def in_all(size: int, work: Callable[..., int], *arguments: Any, limit: float = 120.0) -> list[int | None]:
+    """Exit statuses of `size` processes; kills them after `limit` seconds, one after the other."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["engine.run", "torch.distributed"])
     port = free_port()
@@ -41,7 +41,7 @@ def in_all(size: int, work: Callable[..., int], *arguments: Any) -> list[int | N
         process.start()
     try:
         for process in processes:
-            process.join(120)
+            process.join(limit)
         return [process.exitcode for process in processes]
     finally:
         for process in processes:
