@@ -257,7 +257,7 @@ class Results:
 
     def _write_config(self, path: Path, record: TrialRecord, what: str) -> None:
         """Writes a trial's configuration merged with its overrides. Raises ConfigError, OSError."""
-        config = best_config(self._started_here(record), self.plan.overrides, self.paths.dir)
+        config = best_config(self._started_here(record), self.plan.overrides, self.paths.dir, path.parent)
         json = self.plan.profile.overrides == "file" and str(self.plan.launch.config_file).endswith(JSON)
         head = f"# {what}: {self._value_text(record)}\n"
         write_atomically(path, dump(config, JSON) if json else head + dump(config, path.suffix))

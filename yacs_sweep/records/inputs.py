@@ -2,7 +2,7 @@
 
 ``{sweep}/inputs/`` holds the base configuration with the files it includes, the profile with those it extends, the
 sweep file, and the Python file of its scheduler. ``inputs.json`` lists them. A file that cannot be copied by itself (a
-Python configuration, an include by an absolute path) is listed without a copy and only watched.
+Python configuration, an include by an absolute path), or that a parameter names, is listed without a copy and only watched.
 """
 
 from __future__ import annotations
@@ -89,11 +89,12 @@ def in_inputs(path: str | os.PathLike[str]) -> bool:
     return any(first == "inputs" and second.startswith(CONFIG) for first, second in itertools.pairwise(parts))
 
 
-def take_config(path: str, given: str | None = None) -> list[Taken]:
+def take_config(path: str, given: str | None = None, *, copied: bool = True) -> list[Taken]:
     """Reads a configuration file and, recursively, the files it includes by `_BASE_` or `BASE`.
 
     Args:
         given: the path as the user gave it.
+        copied: whether trials get a copy; else the originals are watched.
 
     Raises:
         ConfigError: a file cannot be read, or an included one does not exist.
@@ -102,17 +103,18 @@ def take_config(path: str, given: str | None = None) -> list[Taken]:
     if start.suffix == ".py":  # imports what it likes
         return [Taken(CONFIG, given, start, None, _read(start, given))]
     found: dict[Path, tuple[str, bytes, bool]] = {}
-    _follow(start, given, found, copied=True)
-    folder = Path(os.path.commonpath([path.parent for path, (_, _, copied) in found.items() if copied]))
+    _follow(start, given, found, copied=copied)
+    parents = [path.parent for path, (_, _, inside) in found.items() if inside]
+    folder = Path(os.path.commonpath(parents)) if parents else start.parent
     return [
         Taken(
             CONFIG if path == start else INCLUDE,
             name,
             path,
-            f"inputs/config/{path.relative_to(folder).as_posix()}" if copied else None,
+            f"inputs/config/{path.relative_to(folder).as_posix()}" if inside else None,
             content,
         )
-        for path, (name, content, copied) in found.items()
+        for path, (name, content, inside) in found.items()
     ]
 
 

@@ -12,6 +12,7 @@ from .function import FUNCTION, FunctionProfile, function_profile
 from .load import load_profile
 from .own_command import SWEEP_FILE, CommandProfile, has_own_command, own_command_profile
 from .profile import TrainerProfile
+from .ways.placeholders import CONFIG_FILE
 
 DEFAULT_TRAINER = "reid"  # the trainer that needs no option, unless the sweep file names another
 
@@ -53,8 +54,29 @@ def find_interpreter(given: str | None) -> str | None:
     return os.path.abspath(found)
 
 
-def check_config_file(given: str | None, profile: TrainerProfile | None) -> str | None:
-    """Checks `--config_file` against the trainer; returns its absolute path, None where there is none."""
+def searched_configs(spec: SweepSpec | None, profile: TrainerProfile | None) -> list[str]:
+    """Lists the configuration files that the parameter `config_file` of a sweep chooses from, as the sweep names them.
+
+    Empty where the sweep has no such parameter, or the trainer's command does not take it as its configuration file.
+
+    Raises:
+        ConfigError: a value is no text.
+    """
+    if spec is None or profile is None or not profile.fills(CONFIG_FILE):
+        return []
+    values = [value for item in spec.parameters if item.name == CONFIG_FILE for value in item.type_samples()]
+    if wrong := [value for value in values if not isinstance(value, str)]:
+        raise ConfigError(f"config_file: {wrong[0]!r} is not the name of a file")
+    return values
+
+
+def check_config_file(given: str | None, profile: TrainerProfile | None, told: str = "--config_file") -> str | None:
+    """Checks a configuration file against the trainer; returns its absolute path, None where there is none.
+
+    Args:
+        given: the path as the user gave it.
+        told: what the user gave it by.
+    """
     if isinstance(profile, FunctionProfile) and given is not None:
         raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")
     if isinstance(profile, CommandProfile) and given is not None:
@@ -73,11 +95,11 @@ def check_config_file(given: str | None, profile: TrainerProfile | None) -> str 
         return None
     path = Path(given)
     if path.is_dir():
-        raise ConfigError(f"--config_file {path}: is a folder, not a configuration file")
+        raise ConfigError(f"{told} {path}: is a folder, not a configuration file")
     if not path.is_file():
-        raise ConfigError(f"--config_file {path}: no such file")
+        raise ConfigError(f"{told} {path}: no such file")
     try:
         path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config_file {path}: cannot be read: {error}") from None
+        raise ConfigError(f"{told} {path}: cannot be read: {error}") from None
     return str(path.resolve())

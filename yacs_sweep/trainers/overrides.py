@@ -196,7 +196,7 @@ class Overrides:
             try:
                 key = self.key_for(name)
                 if self.profile.fills(name):
-                    raise ConfigError(f"{name}: is given by {{{name}}} of the command; --seed N sets it for all trials")
+                    raise ConfigError(f"{name}: is given by {{{name}}} of the command; --{name} sets it for all trials")
                 reads = self.schema is not None or self.profile.overrides == "yacs"  # so does `convert`, then
                 value = self.convert(name, text if reads else read_word(text))
                 params[key] = repr(value) if isinstance(value, str) and self.convert(name, value) != value else value

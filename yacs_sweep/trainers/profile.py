@@ -27,7 +27,7 @@ from .gpu_key import GpuKey
 from .schemas.source import SchemaSource
 from .styles import PAIR_STYLES, VALUE_STYLES, override_arguments, variable_text
 from .ways.files import PARAMS_FILE, config_name, nested, pair_values
-from .ways.placeholders import SEED, fill, gpus_or_visible, seed_of, used_in
+from .ways.placeholders import CONFIG_FILE, SEED, fill, gpus_or_visible, seed_of, used_in
 from .ways.resume import ResumeRule
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter,
@@ -124,8 +124,11 @@ class TrainerProfile:
         return any("{output_dir}" in word for word in (*self.wrap, *self.command))
 
     def fills(self, name: str) -> bool:
-        """Whether a parameter of that name is given by its placeholder alone: the seed, where no alias names a key."""
-        return name == SEED and SEED not in self.aliases and SEED in self.placeholders_used
+        """Whether a parameter of that name is given by its placeholder alone.
+
+        Those are the configuration file, and the seed, each where no alias names a key.
+        """
+        return name in (CONFIG_FILE, SEED) and name not in self.aliases and name in self.placeholders_used
 
     def interpreter(self, python: str | None = None) -> str:
         """Returns the trainer's interpreter: `python` (the command line's), else the profile's, else the launcher's."""

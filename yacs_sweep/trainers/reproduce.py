@@ -18,7 +18,6 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..logs.names import FIELD
 from ..records.folder import TrialRecord, move_paths
-from ..records.inputs import includes_of
 from .overrides import Overrides
 from .profile import TrainerProfile
 from .styles import override_arguments
@@ -165,8 +164,13 @@ def common_words(record: TrialRecord, overrides: Overrides) -> list[str] | None:
     return given.overrides[: len(given.overrides) - len(own)]
 
 
-def best_config(record: TrialRecord, overrides: Overrides, sweep_dir: Path) -> dict[str, Any]:
+def best_config(
+    record: TrialRecord, overrides: Overrides, sweep_dir: Path, place: Path | None = None
+) -> dict[str, Any]:
     """Merges a trial's overrides into its configuration; returns the content of best.yml.
+
+    Args:
+        place: the folder that the file will be in; None: the sweep's.
 
     Raises:
         ConfigError: no such file gives the trainer what the trial got.
@@ -186,18 +190,15 @@ def best_config(record: TrialRecord, overrides: Overrides, sweep_dir: Path) -> d
     folder = _portable(profile.output_dir(free_folder(sweep_dir, record.name)), profile.cwd, sweep_dir)
     if profile.overrides == "file" and "config_file" in record.given:
         base = Path(record.given["config_file"])
-        return with_moved_includes(overrides.config_with(base, values, folder), base.parent, sweep_dir, sweep_dir)
+        return with_moved_includes(
+            overrides.config_with(base, values, folder), base.parent, place or sweep_dir, sweep_dir
+        )
     if profile.overrides != "yacs":
         raise ConfigError(f"a trainer with {profile.overrides} overrides may read them otherwise in a file")
     if given is None or given.config_file is None:
         raise ConfigError(f"{record.name} was started by another command than the profile's")
     file = profile.cwd / given.config_file
-    config = overrides.config_with(file, values, folder)
-    for name in includes_of(config):
-        path = Path(name).expanduser()
-        if not path.is_absolute() and (file.parent / path).is_file():
-            raise ConfigError(f"the configuration includes {name}, relative to its own folder")
-    return config
+    return with_moved_includes(overrides.config_with(file, values, folder), file.parent, place or sweep_dir, sweep_dir)
 
 
 def _portable(folder: Path, cwd: Path, sweep_dir: Path) -> str:

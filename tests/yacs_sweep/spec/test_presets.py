@@ -10,6 +10,7 @@ import yaml
 
 from configs.defaults import _C, BOUNDS, CHOICES
 from engine.config import load_config
+from yacs_sweep.spec.parameter import Parameter
 from yacs_sweep.spec.sweep import SweepSpec
 from yacs_sweep.spec.sweep_files import find_sweep_file, load_spec, preset_folders, presets
 
@@ -25,7 +26,8 @@ NAMES = [
         "learning_rate",
         "lr_and_decay",
     ),
-    *("quick_test", "sweep_augmentation", "sweep_full", "sweep_images", "sweep_losses", "sweep_lr", "sweep_optimizer"),
+    *("quick_test", "recipes"),
+    *("sweep_augmentation", "sweep_full", "sweep_images", "sweep_losses", "sweep_lr", "sweep_optimizer"),
     *("sweep_regularisation", "sweep_sampling", "sweep_schedule", "sweep_test"),
 ]
 
@@ -36,6 +38,11 @@ REID = yaml.safe_load((SWEEPS.parent / "configs" / "trainers" / "reid.yaml").rea
 def preset(name: str) -> SweepSpec:
     """A preset as it is read beside the profile that ships, whose metric it has."""
     return load_spec(name, search_dirs=[SWEEPS], overrides={"metric": REID["metric"]})
+
+
+def keys_of(spec: SweepSpec) -> list[Parameter]:
+    """The parameters that set the trainer's keys; the configuration file does not."""
+    return [parameter for parameter in spec.parameters if parameter.name != "config_file"]
 
 
 def aliases() -> dict[str, str]:
@@ -93,7 +100,7 @@ def test_preset_says_what_it_needs_of_a_profile(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_fits_the_trainer(name: str) -> None:
     names = aliases()
-    for parameter in preset(name).parameters:
+    for parameter in keys_of(preset(name)):
         key = names.get(parameter.name, parameter.name)
         default: Any = _C
         for part in key.split("."):
@@ -109,7 +116,7 @@ def test_preset_fits_the_trainer(name: str) -> None:
 def test_the_trainer_takes_each_value_of_a_preset(name: str) -> None:
     spec, names = preset(name), aliases()
     declared = {parameter.name: parameter for parameter in spec.parameters}
-    for parameter in spec.parameters:
+    for parameter in keys_of(spec):
         for value in parameter.type_samples():
             point = {parameter.name: value}
             if parameter.parent is not None:
@@ -133,6 +140,15 @@ def test_ablation_takes_one_trick_away_at_a_time() -> None:
     changed = [sum(spec.grid_point(index)[key] != full[key] for key in full) for index in range(6)]
     assert spec.grid_size == 6
     assert sorted(changed) == [0, 1, 1, 1, 1, 1]
+
+
+def test_recipes_are_files_that_the_trainer_takes_with_what_is_fixed_for_all() -> None:
+    spec = preset("recipes")
+    (files,) = (parameter.values for parameter in spec.parameters if parameter.name == "config_file")
+    fixed = [str(word) for parameter in keys_of(spec) for word in (parameter.name, parameter.value)]
+    recipes = [load_config(str(SWEEPS.parent / file), fixed, for_training=False) for file in files]
+    assert {(cfg.SOLVER.MAX_EPOCHS, cfg.SOLVER.SCHEDULE) for cfg in recipes} == {(40, "cosine")}
+    assert len({Path(file).parent for file in files}) == len(files) == spec.grid_size
 
 
 def test_smoke_sweep_is_three_learning_rates() -> None:

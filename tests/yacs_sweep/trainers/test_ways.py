@@ -243,5 +243,5 @@ def test_the_seed_is_the_points_then_the_words_then_the_launchs(tmp_path: Path) 
     alone = of(tmp_path, command)
     assert start(alone, tmp_path, {"seed": 5, "LR": 1}).words == ["t", "5", "LR", "1"]
     assert alone.profile.seed_key == "seed" and of(tmp_path, "command: [t]").profile.seed_key is None
-    with pytest.raises(ConfigError, match="--seed N sets it for all trials"):
+    with pytest.raises(ConfigError, match="--seed sets it for all trials"):
         alone.parse_trailing(["seed", "3"])

@@ -88,7 +88,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         unfit = preset_problems(options, trainer.overrides, spec)
         problems.found += unfit or placed_problems(options, trainer.overrides, spec)
         problems.found += keep_problems(options.keep, trainer.profile)
-        problems.found += repeats_problems(spec, trainer.overrides) if spec is not None else []
+        problems.found += repeats_problems(spec, trainer.overrides) if spec is not None and not unfit else []
         problems.found += trainer.overrides.gpu_problems(layout.places[0]) if layout is not None else []
     if spec is not None and not source.has_folder:
         problems.found += results_problems(spec)

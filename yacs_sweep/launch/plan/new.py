@@ -128,7 +128,9 @@ def preset_problems(options: Options, overrides: Overrides, spec: SweepSpec | No
     if path is None or spec is None:
         return []
     profile, schema = overrides.profile, overrides.schema
-    unknown = [item.name for item in spec.parameters if item.name not in profile.aliases]
+    unknown = [
+        item.name for item in spec.parameters if item.name not in profile.aliases and not profile.fills(item.name)
+    ]
     if schema is not None:  # an open tree takes any name, but means no alias by it
         unknown = [name for name in unknown if (schema.key_problem(name) if "." in name else name not in schema.values)]
     keys = [name for name in unknown if "." in name]

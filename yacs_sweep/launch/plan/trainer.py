@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ from typing import Any
 from ...base.errors import Problems
 from ...base.shipped import IMPORT_ROOT, TRAINERS
 from ...logs.metric_files import check_formats
-from ...records.inputs import Taken, in_inputs, take_config
+from ...records.inputs import CONFIG, Taken, in_inputs, take_config
 from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
-from ...trainers.choose import check_config_file, choose_profile, find_interpreter
+from ...trainers.choose import check_config_file, choose_profile, find_interpreter, searched_configs
 from ...trainers.function import FunctionProfile
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import STYLE, SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.read import read_schema
+from ...trainers.ways.placeholders import CONFIG_FILE
 from ...trial.process import child_environment
 from ..check.data_paths import configured_keys, missing_paths, path_warnings
 from ..options.table import Options
@@ -37,7 +39,7 @@ class Trainer:
     values: dict[str, Any]  # what the words set, by key
     config_inputs: tuple[
         Taken, ...
-    ] = ()  # the configuration with what it includes, as it is now; empty: a copy is used
+    ] = ()  # the configurations with what they include, as they are now; empty: a copy is used
     doubts: tuple[str, ...] = ()  # what may keep trials from starting, or from what is meant
 
     @property
@@ -62,14 +64,13 @@ def choose_trainer(
     if profile is not None and last is not None:
         profile = profile.starting_in(last.code)
     before = len(problems.found)
-    config = last.config_file if last is not None else None
-    if options.config_file is not None or config is None:
-        config = problems.attempt(lambda: check_config_file(options.config_file, profile))
-    elif not os.path.isfile(config):
-        problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
-    taken: list[Taken] | None = []
-    if config is not None and not in_inputs(config):
-        taken = problems.attempt(lambda: take_config(config, options.config_file))
+    searched = problems.attempt(lambda: searched_configs(spec, profile))
+    configs: list[str] = []
+    taken: list[Taken] = []
+    if searched:
+        configs, taken = _searched_files(problems, options, searched, profile)
+    elif searched is not None:
+        configs, taken = _base_file(problems, options, last, profile)
     python = problems.attempt(lambda: find_interpreter(options.python)) or (last.python if last is not None else None)
     if profile is None or len(problems.found) > before:
         return None
@@ -79,7 +80,10 @@ def choose_trainer(
         return None
     search = _ModuleSearch(profile, python, here=options.engine == "local")
     read = Problems()
+    config = configs[0] if configs else None
     schema = read.attempt(lambda: read_schema(profile, python=python, config_file=config))
+    for other in configs[1:]:  # of the same trainer: only whether its keys and values fit
+        read.attempt(lambda other=other: read_schema(profile, python=python, config_file=other))  # type: ignore[misc]
     missing, uncertain = search.result()
     problems.found += missing or read.found  # a tree that cannot be loaded for want of a module says less
     if missing or read.found:
@@ -94,7 +98,45 @@ def choose_trainer(
         f"{profile.path}: resume: {problem}: no trial is told to resume" for problem in overrides.resume_problems()
     ]
     doubts = (*uncertain, *_unused_config(options, profile), *untold)
-    return Trainer(profile, overrides, config, python, *checked, tuple(taken or ()), doubts)
+    return Trainer(profile, overrides, config, python, *checked, tuple(taken), doubts)
+
+
+def _base_file(
+    problems: Problems, options: Options, last: LaunchFile | None, profile: TrainerProfile | None
+) -> tuple[list[str], list[Taken]]:
+    """Returns the configuration file of every trial, if there is one, and what a new sweep copies of it."""
+    config = last.config_file if last is not None else None
+    if options.config_file is not None or config is None:
+        config = problems.attempt(lambda: check_config_file(options.config_file, profile))
+    elif not os.path.isfile(config):
+        problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
+    if config is None:
+        return [], []
+    file = config
+    taken = [] if in_inputs(file) else problems.attempt(lambda: take_config(file, options.config_file))
+    return [file], taken or []
+
+
+def _searched_files(
+    problems: Problems, options: Options, searched: Sequence[str], profile: TrainerProfile | None
+) -> tuple[list[str], list[Taken]]:
+    """Returns the configuration files that trials are given by a parameter, and what is watched: trials read the originals."""
+    if options.config_file is not None:
+        problems.found.append(
+            f"--config_file {options.config_file}: the parameter config_file gives each trial its own; leave one of the "
+            "two out"
+        )
+    files: list[str] = []
+    taken: dict[Path, Taken] = {}
+    for name in searched:
+        file = problems.attempt(lambda name=name: check_config_file(name, profile, CONFIG_FILE))  # type: ignore[misc]
+        if file is None:
+            continue
+        files.append(file)
+        for item in problems.attempt(lambda file=file, name=name: take_config(file, name, copied=False)) or ():  # type: ignore[misc]
+            if item.kind == CONFIG or item.original not in taken:
+                taken[item.original] = item
+    return files, sorted(taken.values(), key=lambda item: item.kind != CONFIG)
 
 
 def _unused_config(options: Options, profile: TrainerProfile) -> list[str]:

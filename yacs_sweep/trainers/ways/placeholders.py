@@ -9,8 +9,9 @@ from ...base.wording import did_you_mean
 from ...logs.names import FIELD
 from ..styles import PAIR_STYLES, parse_literal
 
+CONFIG_FILE = "config_file"  # also the parameter that gives each trial a configuration file of its own
 PLACEHOLDERS = (
-    "config_file",
+    CONFIG_FILE,
     "output_dir",
     "trial_id",
     "gpu_ids",

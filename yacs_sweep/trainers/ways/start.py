@@ -13,9 +13,10 @@ from ...base.files import write_atomically
 from ...base.wording import show
 from ..overrides import Overrides
 from .files import config_name, dump, nested, with_moved_includes, write_params
+from .placeholders import CONFIG_FILE
 from .resume import newest_checkpoint
 
-OVERRIDES, CONFIG_FILE, ENV = "overrides", "config_file", "env"  # keys of `given` in trial.json
+OVERRIDES, ENV = "overrides", "env"  # keys of `given` in trial.json, beside CONFIG_FILE
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def describe_start(
     """Describes how the trainer is started for a point.
 
     Args:
+        config_file: of a trial whose point has none.
         trailing: words given to every trial.
         seed: of a trial whose point has none.
         resume: whether the trainer is told to resume, as its profile says, where the output folder has a checkpoint.
@@ -60,6 +62,8 @@ def describe_start(
         ConfigError: the point cannot be given to the trainer, or something the command needs is missing.
     """
     profile = overrides.profile
+    if profile.fills(CONFIG_FILE):
+        config_file = params.get(CONFIG_FILE, config_file)
     options, pairs = _resume_words(overrides, output_dir) if resume else ([], {})
     told = overrides.arguments(pairs)
     chosen = [*trailing, *overrides.arguments(params), *told]
