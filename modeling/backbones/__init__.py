@@ -45,6 +45,7 @@ BACKBONES = Family(
         "senet154": _SENET,
         "mobilenet_v2": "modeling.backbones.mobilenet:build",
         "clip_vit_b16": "modeling.backbones.clip_vit:build",
+        "clip_resnet50": "modeling.backbones.clip_resnet:build",
         "osnet_x1_0": _OSNET,
         "osnet_x0_75": _OSNET,
         "osnet_x0_5": _OSNET,

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from modeling.backbones.clip_vit import ClipFeatures, ClipViT
 from modeling.branch import Branch
+from modeling.clip.images import ClipEncoder, ClipFeatures
 from modeling.clip.prompts import PromptStage
 from modeling.heads.layers import make_classifier, make_neck
 from modeling.losses.criterion import IDENTITY, Term
@@ -21,16 +21,16 @@ from utils.errors import ConfigError
 class Clip(ReIDModel):
     """Baseline of CLIP-ReID: CLIP's image encoder alone. State-dict names behind the backbone are CLIP-ReID's.
 
-    The branches are those of the layer before the last, of the last, and of the projected feature. The first has no scores;
-    the others, joined, are compared.
+    The branches are those of the block or stage before the last, of the last, and of the projected feature. The first has no
+    scores; the others, joined, are compared.
     """
 
     def __init__(self, cfg: CfgNode, backbone: nn.Module, num_classes: int) -> None:
         super().__init__(cfg, backbone, num_classes)
-        if not isinstance(backbone, ClipViT):
+        if not isinstance(backbone, ClipEncoder):
             raise ConfigError(
                 f"MODEL.HEAD: {cfg.MODEL.HEAD} is for CLIP's image encoders, not for {cfg.MODEL.NAME}; choose MODEL.NAME"
-                " clip_vit_b16"
+                " clip_vit_b16 or clip_resnet50"
             )
         backbone.gives_all = True
         self.widths = backbone.widths

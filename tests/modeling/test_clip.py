@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from configs.defaults import _C
 from configs.keys.prompts import CHOICES
-from modeling.backbones.clip_vit import ClipViT, resize_positions
+from modeling.backbones.clip_resnet import AttentionPooling, Bottleneck, ClipResNet
+from modeling.backbones.clip_vit import ClipViT
+from modeling.clip.images import resize_positions
 from modeling.clip.prompts import PromptStage, contrastive_loss
 from modeling.clip.text import BEFORE, BEHIND, LEARNT, LENGTH, NOUNS, TextShape
 from modeling.heads.clip import ClipReID
@@ -116,6 +118,86 @@ def test_vit_b16_has_the_parameters_of_the_paper() -> None:
     assert network.number_layers()["positional_embedding"] == network.number_layers()["ln_pre.bias"] == 0
 
 
+def convolved(x: Array, weight: Array) -> Array:
+    """Convolution of a map [C, h, w] by weights [O, C, k, k], padded so that its size stays."""
+    reach = weight.shape[-1] // 2
+    padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
+    places = [(i, j) for i in range(weight.shape[-1]) for j in range(weight.shape[-1])]
+    shifted = [(weight[:, :, i, j], padded[:, i : i + x.shape[1], j : j + x.shape[2]]) for i, j in places]
+    return sum((np.einsum("oc,chw->ohw", taps, part) for taps, part in shifted), np.zeros(1))
+
+
+def averaged(x: Array) -> Array:
+    """Means of squares of 2 x 2."""
+    return (x[:, 0::2, 0::2] + x[:, 1::2, 0::2] + x[:, 0::2, 1::2] + x[:, 1::2, 1::2]) / 4
+
+
+def scaled(x: Array, weights: Weights, name: str) -> Array:
+    """Batch normalisation in evaluation."""
+    factor = weights[f"{name}.weight"] / np.sqrt(weights[f"{name}.running_var"] + 1e-5)
+    shift = weights[f"{name}.bias"] - factor * weights[f"{name}.running_mean"]
+    return factor[:, None, None] * x + shift[:, None, None]
+
+
+def test_a_block_of_clips_resnet_averages_where_others_have_a_stride() -> None:
+    torch.manual_seed(0)
+    layer = Bottleneck(8, 3, 2).double().eval()
+    for tensor in (*layer.parameters(), *layer.buffers()):
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.5, 1.5)
+    x, w = torch.randn(1, 8, 6, 4, dtype=torch.float64), in_float64(layer)
+    inner = np.maximum(scaled(convolved(x[0].numpy(), w["conv1.weight"]), w, "bn1"), 0)
+    inner = averaged(np.maximum(scaled(convolved(inner, w["conv2.weight"]), w, "bn2"), 0))
+    inner = scaled(convolved(inner, w["conv3.weight"]), w, "bn3")
+    beside = scaled(convolved(averaged(x[0].numpy()), w["downsample.0.weight"]), w, "downsample.1")
+    np.testing.assert_allclose(layer(x)[0].detach().numpy(), np.maximum(inner + beside, 0), rtol=1e-10)
+
+
+def test_attention_pooling_asks_with_the_mean_of_all_places() -> None:
+    torch.manual_seed(0)
+    pooling = AttentionPooling(6, 128, 5).double()
+    x, w = torch.randn(1, 128, 3, 2, dtype=torch.float64), in_float64(pooling)
+    places = x[0].flatten(1).t().numpy()
+    tokens = np.concatenate([places.mean(0, keepdims=True), places]) + w["positional_embedding"]
+    query = linear(tokens[0], w, "q_proj")
+    key, value = linear(tokens, w, "k_proj"), linear(tokens, w, "v_proj")
+    parts = [slice(0, 64), slice(64, 128)]
+    mixed = np.concatenate([softmax(key[:, part] @ query[part] / 8) @ value[:, part] for part in parts])
+    np.testing.assert_allclose(pooling(x)[0].detach().numpy(), linear(mixed, w, "c_proj"), rtol=1e-9)
+
+
+def test_rn50_has_the_features_and_parameters_of_the_paper() -> None:
+    """ResNet-50's blocks (He et al., CVPR 2016), a stem of three convolutions, attention of width 2048, features of 1024."""
+    with torch.device("meta"):
+        network = ClipResNet((256, 128))
+    expected = 3 * 9 * 32 + 9 * 32 * 32 + 9 * 32 * 64 + 2 * (32 + 32 + 64)
+    channels = 64
+    for inner, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for number in range(blocks):
+            expected += channels * inner + 9 * inner**2 + 4 * inner**2 + 2 * (2 * inner + 4 * inner)
+            expected += channels * 4 * inner + 8 * inner if number == 0 else 0
+            channels = 4 * inner
+    expected += (16 * 8 + 1) * 2048 + 3 * (2048**2 + 2048) + 2048 * 1024 + 1024
+    assert sum(p.numel() for p in network.parameters()) == expected
+    assert network.widths == [1024, 2048, 1024]
+    assert network.text == TextShape(512, 12, 1024)
+    assert network.grid == (16, 8)
+
+
+def test_clips_resnet_gives_a_map_or_three_features() -> None:
+    torch.manual_seed(0)
+    network = ClipResNet((64, 32), width=8, blocks=(1, 1, 1, 1), features=6, text=TEXT).eval()
+    images = torch.randn(2, 3, 64, 32)
+    feature_map = network(images)
+    assert feature_map.shape == (2, 256, 4, 2)
+    assert ClipResNet((64, 32), 2, width=8, blocks=(1, 1, 1, 1), text=TEXT).eval()(images).shape == (2, 256, 2, 1)
+    network.gives_all = True
+    found = network(images)
+    assert [list(feature.shape) for feature in found] == [[2, 128], [2, 256], [2, 6]]
+    torch.testing.assert_close(found.last, feature_map.mean((2, 3)))
+    torch.testing.assert_close(found.projected, network.attnpool(feature_map))
+
+
 def sentence_feature(stage: PromptStage, weights: dict[str, Tensor], pid: int) -> Array:
     """A sentence's feature as CLIP computes it: 77 tokens, of which those behind the end are 0, and the causal mask."""
     full = {name: value.double().numpy() for name, value in weights.items()}
@@ -207,7 +289,8 @@ def test_the_second_stages_loss_is_the_papers() -> None:
     model = prepared(cfg)
     pids = [0, 0, 1, 1, 3, 3]
     branches = model(torch.randn(6, 3, 48, 32, dtype=torch.float64))
-    loss = float(build_criterion(cfg, 4, model.widths, model.own_terms(cfg))(branches, torch.tensor(pids)))
+    criterion = build_criterion(cfg, 4, model.widths, model.own_terms(cfg))
+    loss = float(criterion(branches, torch.tensor(pids)).detach())
 
     def smoothed(scores: Array) -> float:
         target = np.full((6, 4), 0.1 / 4)

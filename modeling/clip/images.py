@@ -1,0 +1,98 @@
+"""What CLIP's image encoders have in common as backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from modeling.clip.text import TextShape
+from utils.errors import ConfigError
+
+_PREFIX = "visual."  # of the image encoder's tensors in CLIP's files
+
+
+class ClipFeatures(NamedTuple):
+    """Features of images that CLIP-ReID's losses see: of the layer before the last [B, C'], the last [B, C], projected [B, D]."""
+
+    earlier: Tensor
+    last: Tensor
+    projected: Tensor
+
+
+class ClipEncoder(nn.Module):
+    """Image encoder of CLIP as a backbone; subclasses compute.
+
+    Attributes:
+        grid: places of the feature map, down and across, that have position embeddings.
+        text: of the text encoder that CLIP trained together with this network.
+        widths: length of each of the `ClipFeatures`.
+        gives_all: whether the output is all `ClipFeatures`; for the heads that take them.
+        positions: name of the position embeddings [1 + grid[0] * grid[1], C].
+        file: CLIP's file of weights.
+    """
+
+    trains_every_parameter = False  # the projection is for `ClipFeatures`
+    positions = "positional_embedding"
+    file = ""
+
+    def __init__(self, grid: Sequence[int], widths: Sequence[int], text: TextShape) -> None:
+        super().__init__()
+        self.grid, self.text, self.widths, self.gives_all = tuple(grid), text, list(widths), False
+        self.out_channels = self.widths[1]
+
+    def load_imagenet(self, weights: Mapping[str, Tensor] | None) -> None:
+        """Loads CLIP's weights; position embeddings are resized to this network's grid, as CLIP-ReID does.
+
+        Args:
+            weights: CLIP's state dict, with both encoders or the image encoder alone; None: of no file.
+        Raises:
+            ConfigError: there is no file, or its weights do not fit.
+        """
+        if weights is None:
+            raise ConfigError(
+                f"MODEL.PRETRAIN_PATH: is empty; CLIP's weights are not downloaded here: give the file {self.file} of"
+                " openai/CLIP, or MODEL.PRETRAIN_CHOICE none"
+            )
+        own = self.state_dict()
+        whole = any(name.startswith(_PREFIX) for name in weights)  # the text encoder has names of this one's
+        images = {name: value for name, value in weights.items() if name.startswith(_PREFIX) or not whole}
+        found = {name.removeprefix(_PREFIX): value for name, value in images.items()}
+        missing = [name for name in own if name not in found]
+        if missing:
+            raise ConfigError(
+                f"MODEL.PRETRAIN_PATH: holds no image encoder of CLIP's: {len(missing)} of {len(own)} tensors are"
+                f" missing (first: {missing[0]})"
+            )
+        chosen = {name: found[name].to(value.dtype) for name, value in own.items()}
+        chosen[self.positions] = resize_positions(chosen[self.positions], self.grid)
+        if wrong := next((name for name in own if chosen[name].shape != own[name].shape), None):
+            raise ConfigError(
+                f"MODEL.PRETRAIN_PATH: {_PREFIX}{wrong} has the shape {list(chosen[wrong].shape)}, this network's has"
+                f" {list(own[wrong].shape)}"
+            )
+        self.load_state_dict(chosen)
+
+
+def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
+    """Resizes position embeddings [1 + n * n, C] of a square grid to [1 + grid[0] * grid[1], C], bilinearly.
+
+    The first, of the class token or the mean, stays.
+    """
+    side = round((len(positions) - 1) ** 0.5)
+    square = positions[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(square, size=tuple(grid), mode="bilinear", align_corners=False)
+    return torch.cat([positions[:1], resized.flatten(2)[0].t()])
+
+
+def require_one_size(cfg: CfgNode) -> None:
+    """Raises ConfigError where INPUT.SIZE_TEST is another than INPUT.SIZE_TRAIN, whose positions are learnt."""
+    if tuple(cfg.INPUT.SIZE_TEST) != tuple(cfg.INPUT.SIZE_TRAIN):
+        raise ConfigError(
+            f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)};"
+            f" {cfg.MODEL.NAME} takes images of one size"
+        )
