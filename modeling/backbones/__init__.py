@@ -75,9 +75,9 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "OUTPUT_STRIDE": (0, "timm/…"),
     "DROP_PATH": (0, f"timm/…, swin_…, {_TRANSFORMERS}"),
     "NON_LOCAL": ((0, 0, 0, 0), "resnet…"),
-    "STRIDE_SIZE": ((16, 16), _TRANSFORMERS),
-    "SIE_CAMERA": (False, _TRANSFORMERS),
-    "SIE_VIEW": (False, _TRANSFORMERS),
+    "STRIDE_SIZE": ((16, 16), f"{_TRANSFORMERS}, clip_vit_b16"),
+    "SIE_CAMERA": (False, f"{_TRANSFORMERS}, clip_vit_b16"),
+    "SIE_VIEW": (False, f"{_TRANSFORMERS}, clip_vit_b16"),
     "SEMANTIC_WEIGHT": (-1, "swin_…"),
 }
 

@@ -91,7 +91,6 @@ class ClipResNet(ClipEncoder):
         text: of the text encoder that CLIP trained together with this network.
     """
 
-    positions = "attnpool.positional_embedding"
     file = "RN50.pt"
 
     def __init__(
@@ -119,14 +118,20 @@ class ClipResNet(ClipEncoder):
         self.attnpool = AttentionPooling(grid[0] * grid[1], 32 * width, features)
 
     def forward(self, images: Tensor) -> Tensor | ClipFeatures:
+        earlier, last = self._maps(images)
+        return ClipFeatures(earlier.mean((2, 3)), last.mean((2, 3)), self.attnpool(last)) if self.gives_all else last
+
+    def project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.attnpool(self._maps(images)[1])
+        return projected
+
+    def _maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes the feature maps of the stage before the last, and of the last."""
         x = F.relu(self.bn1(self.conv1(images)))
         x = F.relu(self.bn2(self.conv2(x)))
         x = F.avg_pool2d(F.relu(self.bn3(self.conv3(x))), 2)
         earlier = self.layer3(self.layer2(self.layer1(x)))
-        last: Tensor = self.layer4(earlier)
-        if not self.gives_all:
-            return last
-        return ClipFeatures(earlier.mean((2, 3)), last.mean((2, 3)), self.attnpool(last))
+        return earlier, self.layer4(earlier)
 
 
 def _stage(channels: int, inner: int, blocks: int, stride: int) -> nn.Sequential:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from modeling.backbones.layers import number_parts
+from modeling.backbones.side_information import SideInformation
 from modeling.clip.images import ClipEncoder, ClipFeatures, require_one_size
 from modeling.clip.text import TextShape
 from modeling.clip.transformer import HEAD_WIDTH, Transformer
@@ -19,7 +20,7 @@ from modeling.clip.transformer import HEAD_WIDTH, Transformer
 PATCH = 16  # pixels
 
 
-class ClipViT(ClipEncoder):
+class ClipViT(ClipEncoder, SideInformation):
     """Backbone from images [B, 3, H, W] to features [B, out_channels]: the class token, normalised, of the last block.
 
     Args:
@@ -29,8 +30,13 @@ class ClipViT(ClipEncoder):
         layers: blocks.
         features: length D of the projected feature.
         text: of the text encoder that CLIP trained together with this network.
+        sie_camera: adds an embedding of the camera, or of camera and view, to the class token.
+        sie_view: adds an embedding of the view.
+        sie_weight: factor on that embedding.
     """
 
+    options = ("STRIDE_SIZE", "SIE_CAMERA", "SIE_VIEW")
+    added = ("sie_embed",)
     file = "ViT-B-16.pt"
 
     def __init__(
@@ -42,9 +48,13 @@ class ClipViT(ClipEncoder):
         layers: int = 12,
         features: int = 512,
         text: TextShape = TextShape(512, 12, 512),  # noqa: B008  immutable
+        sie_camera: bool = False,
+        sie_view: bool = False,
+        sie_weight: float = 1.0,
     ) -> None:
         grid = [(pixels - PATCH) // step + 1 for pixels, step in zip(size, stride, strict=True)]
         super().__init__(grid, (width, width, features), text)
+        self.use_origins(camera=sie_camera, view=sie_view, weight=sie_weight)
         scale = width**-0.5
         self.class_embedding = nn.Parameter(scale * torch.randn(width))
         self.positional_embedding = nn.Parameter(scale * torch.randn(grid[0] * grid[1] + 1, width))
@@ -54,15 +64,24 @@ class ClipViT(ClipEncoder):
         self.transformer = Transformer(width, layers, max(1, width // HEAD_WIDTH))
         self.ln_post = nn.LayerNorm(width)
 
-    def forward(self, images: Tensor) -> Tensor | ClipFeatures:
+    def forward(self, images: Tensor, origins: Tensor | None = None) -> Tensor | ClipFeatures:
+        found = self._features(images, self.side_information(origins) if self.takes_origins else None)
+        return found if self.gives_all else found.last
+
+    def project(self, images: Tensor) -> Tensor:
+        return self._features(images, None).projected
+
+    def _features(self, images: Tensor, side: Tensor | None) -> ClipFeatures:
+        """Computes the features of images with embeddings of their origins [B or 1, 1, C], or without."""
         patches = self.conv1(images).flatten(2).transpose(1, 2)
-        first = self.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
-        tokens = self.ln_pre(torch.cat([first, patches], 1) + self.positional_embedding)
+        first = self.class_embedding.expand(len(images), 1, -1)
+        first = first if side is None else first + side
+        tokens = self.ln_pre(torch.cat([first.to(patches.dtype), patches], 1) + self.positional_embedding)
         *blocks, last = self.transformer.resblocks
         for block in blocks:
             tokens = block(tokens)
         feature = self.ln_post(last(tokens)[:, 0])
-        return ClipFeatures(tokens[:, 0], feature, feature @ self.proj) if self.gives_all else feature
+        return ClipFeatures(tokens[:, 0], feature, feature @ self.proj)
 
     def number_layers(self) -> dict[str, int]:
         """Numbers the layer of each parameter: 0 for the embedding, then block by block; see `layers.number_layers`."""
@@ -77,4 +96,11 @@ def build(cfg: CfgNode) -> ClipViT:
         ConfigError: INPUT.SIZE_TEST is another size.
     """
     require_one_size(cfg)
-    return ClipViT(cfg.INPUT.SIZE_TRAIN)
+    model = cfg.MODEL
+    return ClipViT(
+        cfg.INPUT.SIZE_TRAIN,
+        model.STRIDE_SIZE,
+        sie_camera=model.SIE_CAMERA,
+        sie_view=model.SIE_VIEW,
+        sie_weight=model.SIE_COE,
+    )

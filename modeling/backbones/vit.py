@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from modeling.precision import full_precision, no_autocast
+from modeling.backbones.side_information import SideInformation
+from modeling.precision import full_precision
 from utils.errors import ConfigError
 
 PATCH = 16  # pixels of a side
@@ -128,7 +129,7 @@ class PatchEmbedding(nn.Module):
         return embedded
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(SideInformation):
     """Backbone from images [B, 3, H, W] to the class token after the last block [B, C], or to all tokens before it.
 
     Args:
@@ -159,9 +160,7 @@ class VisionTransformer(nn.Module):
         channels, depth = architecture.channels, architecture.depth
         self.out_channels = channels
         self.depth = depth
-        self.sie_camera, self.sie_view, self.sie_weight = sie_camera, sie_view, sie_weight
-        self.takes_origins = sie_camera or sie_view
-        self.notes: list[str] = []
+        self.use_origins(camera=sie_camera, view=sie_view, weight=sie_weight)
         self.patch_embed = PatchEmbedding(channels, stride)
         self.grid = self.patch_embed.grid(size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
@@ -179,23 +178,6 @@ class VisionTransformer(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def add_origins(self, num_cameras: int, num_views: int) -> None:
-        """Adds the embeddings of cameras and views, where there are several to tell apart."""
-        cameras = self._counted("CAMERA", num_cameras) if self.sie_camera else 1
-        views = self._counted("VIEW", num_views) if self.sie_view else 1
-        self.takes_origins = cameras * views > 1
-        if self.takes_origins:
-            self.sie_shape = (cameras, views)
-            self.sie_embed = nn.Parameter(torch.zeros(cameras * views, 1, self.out_channels))
-            nn.init.trunc_normal_(self.sie_embed, std=0.02)
-
-    def _counted(self, what: str, count: int) -> int:
-        """Counts the embeddings of cameras or views: 1, with a note, where there is nothing to tell apart."""
-        if count < 2:
-            reason = f"all training images are of one {what.lower()}" if count else "no training image has a view"
-            self.notes.append(f"MODEL.SIE_{what}: not used, since {reason}")
-        return max(count, 1)
-
     def hand_over_end(self, *ends: tuple[nn.Module, nn.Module]) -> None:
         """Gives the last block and the last normalisation away: the output is all tokens [B, 1 + N, C] before them.
 
@@ -211,7 +193,7 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)), 1)
         tokens = tokens + self._positions(patches.shape[2:])
         if self.takes_origins:
-            tokens = tokens + self.sie_weight * self._side_information(len(images), origins)
+            tokens = tokens + self.side_information(origins)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens if self.norm is None else self.norm(tokens[:, 0])
@@ -221,17 +203,6 @@ class VisionTransformer(nn.Module):
         if tuple(grid) == self.grid:
             return self.pos_embed
         return resize_positions(self.pos_embed, self.grid, grid)
-
-    def _side_information(self, number: int, origins: Tensor | None) -> Tensor:
-        """Gives the embedding of each image's camera and view [B or 1, 1, C]; the mean over what is not known."""
-        with no_autocast(self.sie_embed):
-            if origins is None:
-                return self.sie_embed.mean(0, keepdim=True)
-            (cameras, views), embeddings = self.sie_shape, self.sie_embed
-            of_camera = _shares(origins[:, 0], cameras, embeddings)
-            of_view = _shares(origins[:, 1], views, embeddings)
-            shares = (of_camera[:, :, None] * of_view[:, None, :]).flatten(1)
-            return (shares @ embeddings[:, 0]).unsqueeze(1)
 
     def number_layers(self) -> dict[str, int]:
         """Numbers the layer of each parameter as timm does: 0 for the embeddings, then block by block."""
@@ -298,15 +269,6 @@ def resize_positions(positions: Tensor, grid: Sequence[int], wanted: Sequence[in
         full_precision(of_patches), size=(wanted[0], wanted[1]), mode="bilinear", align_corners=False
     )
     return torch.cat((positions[:, :1], resized.flatten(2).transpose(1, 2).to(positions.dtype)), 1)
-
-
-def _shares(numbers: Tensor, count: int, like: Tensor) -> Tensor:
-    """Gives the share of each of `count` embeddings in those of `numbers` [B]: all of one's own, or equal ones [B, count].
-
-    A number that is not among 0 ... count - 1 is not known, or has not been learnt.
-    """
-    own = numbers[:, None] == torch.arange(count, device=numbers.device)
-    return torch.where(own.any(1, keepdim=True), own.to(like.dtype), 1 / count)
 
 
 def build(cfg: CfgNode) -> VisionTransformer:

@@ -13,8 +13,6 @@ from yacs.config import CfgNode
 from modeling.clip.text import TextShape
 from utils.errors import ConfigError
 
-_PREFIX = "visual."  # of the image encoder's tensors in CLIP's files
-
 
 class ClipFeatures(NamedTuple):
     """Features of images that CLIP-ReID's losses see: of the layer before the last [B, C'], the last [B, C], projected [B, D]."""
@@ -32,12 +30,10 @@ class ClipEncoder(nn.Module):
         text: of the text encoder that CLIP trained together with this network.
         widths: length of each of the `ClipFeatures`.
         gives_all: whether the output is all `ClipFeatures`; for the heads that take them.
-        positions: name of the position embeddings [1 + grid[0] * grid[1], C].
         file: CLIP's file of weights.
     """
 
     trains_every_parameter = False  # the projection is for `ClipFeatures`
-    positions = "positional_embedding"
     file = ""
 
     def __init__(self, grid: Sequence[int], widths: Sequence[int], text: TextShape) -> None:
@@ -45,37 +41,34 @@ class ClipEncoder(nn.Module):
         self.grid, self.text, self.widths, self.gives_all = tuple(grid), text, list(widths), False
         self.out_channels = self.widths[1]
 
+    def project(self, images: Tensor) -> Tensor:
+        """Computes the projected features [B, D] of images, which CLIP compares with texts, without side information."""
+        raise NotImplementedError
+
     def load_imagenet(self, weights: Mapping[str, Tensor] | None) -> None:
-        """Loads CLIP's weights; position embeddings are resized to this network's grid, as CLIP-ReID does.
+        """Says what is wrong with CLIP's weights; those that fit are loaded by the table of CLIP's names.
 
         Args:
-            weights: CLIP's state dict, with both encoders or the image encoder alone; None: of no file.
+            weights: those of the image encoder that a file has, which do not fit; None: there is no file.
         Raises:
-            ConfigError: there is no file, or its weights do not fit.
+            ConfigError: always.
         """
         if weights is None:
             raise ConfigError(
                 f"MODEL.PRETRAIN_PATH: is empty; CLIP's weights are not downloaded here: give the file {self.file} of"
                 " openai/CLIP, or MODEL.PRETRAIN_CHOICE none"
             )
-        own = self.state_dict()
-        whole = any(name.startswith(_PREFIX) for name in weights)  # the text encoder has names of this one's
-        images = {name: value for name, value in weights.items() if name.startswith(_PREFIX) or not whole}
-        found = {name.removeprefix(_PREFIX): value for name, value in images.items()}
-        missing = [name for name in own if name not in found]
-        if missing:
+        own = {name: value for name, value in self.state_dict().items() if name != "sie_embed"}
+        if missing := [name for name in own if name not in weights]:
             raise ConfigError(
                 f"MODEL.PRETRAIN_PATH: holds no image encoder of CLIP's: {len(missing)} of {len(own)} tensors are"
                 f" missing (first: {missing[0]})"
             )
-        chosen = {name: found[name].to(value.dtype) for name, value in own.items()}
-        chosen[self.positions] = resize_positions(chosen[self.positions], self.grid)
-        if wrong := next((name for name in own if chosen[name].shape != own[name].shape), None):
-            raise ConfigError(
-                f"MODEL.PRETRAIN_PATH: {_PREFIX}{wrong} has the shape {list(chosen[wrong].shape)}, this network's has"
-                f" {list(own[wrong].shape)}"
-            )
-        self.load_state_dict(chosen)
+        wrong = next((name for name in own if weights[name].shape != own[name].shape), "")
+        raise ConfigError(
+            f"MODEL.PRETRAIN_PATH: holds another image encoder than {self.file}"
+            + (f": {wrong} is {list(weights[wrong].shape)}, not {list(own[wrong].shape)}" if wrong else "")
+        )
 
 
 def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:

@@ -59,8 +59,7 @@ class PromptStage(Preparation):
 
     def encode(self, model: ReIDModel, images: Tensor) -> Tensor:
         with autocast(images, self.autocast):
-            output = model.base(images)
-        return full_precision(output.projected)
+            return full_precision(model.base.project(images))  # type: ignore[operator]
 
     def text_features(self, pids: Tensor) -> Tensor:
         """Computes the features [B, D] of the sentences of identities [B], float32."""

@@ -12,8 +12,9 @@ from modeling.model import ORIGIN_COUNTS, is_of_classifier
 from modeling.weights.rules import Format
 from modeling.weights.tables import FORMATS
 
-# May be missing: counters, which files from before PyTorch 0.4.1 have not, and numbers that only this trainer notes.
-_NOTES = ("num_batches_tracked", ORIGIN_COUNTS)
+# May be missing: counters, which files from before PyTorch 0.4.1 have not, numbers that only this trainer notes, and features
+# of sentences, which CLIP-ReID's files have as the sentences and their encoder.
+_NOTES = ("num_batches_tracked", ORIGIN_COUNTS, "classifier_text.weight")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from modeling.clip.text import BEFORE, BEHIND, LEARNT, LENGTH, NOUNS, TextShape
 from modeling.heads.clip import ClipReID
 from modeling.losses.criterion import build_criterion
 from modeling.model import build_model, is_of_classifier
-from modeling.pretrained import load_pretrained
+from modeling.pretrained import load_pretrained, load_reid_weights
 from modeling.weights.files import read_state_dict
 from tests.modeling.tiny_clip import FEATURES, LAYERS, NAME, TEXT, WIDTH, clip_weights
 from utils.errors import ConfigError
@@ -342,7 +342,7 @@ def test_clips_file_is_read_with_resized_positions(tmp_path: Path, archive: str,
         torch.save(weights, path)
     cfg = settings(PRETRAIN_CHOICE="imagenet", PRETRAIN_PATH=str(path))
     model = build_model(cfg, 3)
-    assert load_pretrained(cfg, model) == f"Starting from ImageNet weights of {path}"
+    assert load_pretrained(cfg, model) == f"Starting from the backbone of {path}, read as CLIP's (visual.* → base.*)"
     stage = model.preparation(cfg, load=True)
     assert stage is not None
     own = model.base.state_dict()
@@ -390,6 +390,50 @@ def test_an_archive_that_holds_anything_else_is_refused(tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", pickle.dumps(Command(), protocol=2))
     with pytest.raises(ConfigError, match="is damaged or not a file of weights"):
         read_state_dict(str(path))
+
+
+def test_side_information_is_added_to_the_class_token_alone(tmp_path: Path) -> None:
+    torch.save(clip_weights(), tmp_path / "clip.pt")
+    start = {"PRETRAIN_CHOICE": "imagenet", "PRETRAIN_PATH": str(tmp_path / "clip.pt")}
+    cfg = settings(SIE_CAMERA=True, SIE_VIEW=True, SIE_COE=2.0, **start)
+    torch.manual_seed(0)
+    model = build_model(cfg, 3, 2, 3).double().eval()
+    load_pretrained(cfg, model)
+    base, images = model.base, torch.randn(2, 3, 48, 32, dtype=torch.float64)
+    assert isinstance(base, ClipViT)
+    plain = build_model(settings(), 3).double().eval().base
+    weights = {name: value for name, value in base.state_dict().items() if name != "sie_embed"}
+    for camera, view in ((1, 2), (0, 1)):  # the pair's embedding is at camera * 3 + view
+        side = 2.0 * base.sie_embed[camera * 3 + view, 0]
+        plain.load_state_dict({**weights, "class_embedding": weights["class_embedding"] + side})
+        found = base(images, torch.tensor([[camera, view]] * 2))
+        torch.testing.assert_close(found, plain(images))
+        assert not torch.allclose(found.projected, base.project(images))
+    plain.load_state_dict(weights)
+    stage = model.preparation(cfg, load=True)
+    assert stage is not None  # learns from features without side information
+    torch.testing.assert_close(stage.encode(model, images), plain.project(images))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("sides", [False, True])
+def test_a_network_of_clip_reids_is_read_but_for_its_texts(tmp_path: Path, sides: bool) -> None:
+    cfg = settings(SIE_CAMERA=sides)
+    model = build_model(cfg, 3, 4).eval()
+    nn.init.normal_(model.bottleneck_proj.running_mean)  # type: ignore[union-attr,arg-type]
+    theirs = {
+        name.replace("base.sie_embed", "cv_embed").replace("base.", "image_encoder."): value.clone()
+        for name, value in model.state_dict().items()
+        if name not in ("classifier_text.weight", "origin_counts")
+    }
+    if sides:
+        theirs["cv_embed"] = theirs["cv_embed"][:, 0]
+    theirs |= {"prompt_learner.cls_ctx": torch.zeros(3, 4, 64), "text_encoder.ln_final.weight": torch.ones(64)}
+    torch.save(theirs, tmp_path / "clip_reid.pth")
+    other = build_model(cfg, 3, 4).eval()
+    line = load_reid_weights(other, read_state_dict(str(tmp_path / "clip_reid.pth")), "clip_reid.pth")
+    assert "read as CLIP-ReID's" in line
+    images = torch.randn(2, 3, 48, 32)
+    torch.testing.assert_close(other(images), model(images), rtol=0, atol=0)
 
 
 def test_positions_of_the_same_grid_stay() -> None:

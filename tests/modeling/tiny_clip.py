@@ -14,7 +14,18 @@ WIDTH, LAYERS, FEATURES, TEXT = 128, 2, 24, TextShape(64, 2, 24)
 
 
 def build(cfg: CfgNode) -> ClipViT:
-    return ClipViT(cfg.INPUT.SIZE_TRAIN, width=WIDTH, layers=LAYERS, features=FEATURES, text=TEXT)
+    model = cfg.MODEL
+    return ClipViT(
+        cfg.INPUT.SIZE_TRAIN,
+        model.STRIDE_SIZE,
+        width=WIDTH,
+        layers=LAYERS,
+        features=FEATURES,
+        text=TEXT,
+        sie_camera=model.SIE_CAMERA,
+        sie_view=model.SIE_VIEW,
+        sie_weight=model.SIE_COE,
+    )
 
 
 def clip_weights(seed: int = 0) -> dict[str, Tensor]:

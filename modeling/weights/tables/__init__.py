@@ -17,10 +17,12 @@ from modeling.weights.tables.reid import (
     TORCHREID,
     TRANSREID,
 )
+    *(CLIP, CLIP_REID),
 from modeling.weights.tables.swin import SOLIDER, SOLIDER_REID, SWIN, SWIN_TIMM
 
 FORMATS: tuple[Format, ...] = (
     *(OURS, STRONG_BASELINE, TRANSREID, FAST_REID, FAST_REID_MGN, SURVEY, CENTROIDS, TORCHREID),
     *(BACKBONE, TIMM, MOCO, DINO),
     *(SWIN, SWIN_TIMM, SOLIDER, SOLIDER_REID),
+    *(CLIP, CLIP_REID),
 )
