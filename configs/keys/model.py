@@ -25,9 +25,11 @@ MODEL.OUTPUT_STRIDE = 0
 # Largest probability with which a residual block is passed over in training, of transformers and networks of timm; it
 # rises from 0 in the first block.
 MODEL.DROP_PATH = 0.0
-# Pixels from a patch to the next, down and across, of vit_… and deit_…, whose patches are of 16 x 16; smaller: they overlap.
+# Pixels from a patch to the next, down and across, of vit_…, deit_… and clip_vit_b16, whose patches are of 16 x 16; smaller:
+# they overlap.
 MODEL.STRIDE_SIZE = (16, 16)
-# Side information of vit_… and deit_…: add an embedding of the camera to those of the positions.
+# Side information of vit_…, deit_… and clip_vit_b16: add an embedding of the camera to those of the positions (to the class
+# token alone in clip_vit_b16).
 MODEL.SIE_CAMERA = False
 # Likewise of the view, which VeRi-776 has; with SIE_CAMERA, one of each pair of camera and view.
 MODEL.SIE_VIEW = False

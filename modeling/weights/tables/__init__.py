@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from modeling.weights.rules import Format
 from modeling.weights.tables.bare import BACKBONE, DINO, MOCO, TIMM
+from modeling.weights.tables.clip import CLIP, CLIP_REID
 from modeling.weights.tables.reid import (
     CENTROIDS,
     FAST_REID,
@@ -17,7 +18,6 @@ from modeling.weights.tables.reid import (
     TORCHREID,
     TRANSREID,
 )
-    *(CLIP, CLIP_REID),
 from modeling.weights.tables.swin import SOLIDER, SOLIDER_REID, SWIN, SWIN_TIMM
 
 FORMATS: tuple[Format, ...] = (
