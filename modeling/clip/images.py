@@ -64,10 +64,9 @@ class ClipEncoder(nn.Module):
                 f"MODEL.PRETRAIN_PATH: holds no image encoder of CLIP's: {len(missing)} of {len(own)} tensors are"
                 f" missing (first: {missing[0]})"
             )
-        wrong = next((name for name in own if weights[name].shape != own[name].shape), "")
+        wrong = next(name for name in weights if name not in own or weights[name].shape != own[name].shape)
         raise ConfigError(
-            f"MODEL.PRETRAIN_PATH: holds another image encoder than {self.file}"
-            + (f": {wrong} is {list(weights[wrong].shape)}, not {list(own[wrong].shape)}" if wrong else "")
+            f"MODEL.PRETRAIN_PATH: holds another image encoder than {self.file}, whose tensor {wrong} differs"
         )
 
 

@@ -449,6 +449,10 @@ def test_positions_of_the_same_grid_stay() -> None:
         ({"PRETRAIN_CHOICE": "imagenet", "PRETRAIN_PATH": "no text"}, "holds no text encoder of CLIP's"),
         ({"PRETRAIN_CHOICE": "imagenet", "PRETRAIN_PATH": "other text"}, "does not fit this network's"),
         ({"PRETRAIN_CHOICE": "imagenet", "PRETRAIN_PATH": "no image"}, "holds no image encoder of CLIP's"),
+        (
+            {"PRETRAIN_CHOICE": "imagenet", "PRETRAIN_PATH": "other image"},
+            "another image encoder than ViT-B-16.pt, whose",
+        ),
         ({"PRETRAIN_CHOICE": "self", "PRETRAIN_PATH": "ours"}, "has no sentences of these 3 identities"),
     ],
 )
@@ -457,6 +461,7 @@ def test_mistakes_are_one_line(tmp_path: Path, change: dict[str, str], expected:
     files = {
         "no text": {name: value for name, value in weights.items() if name.startswith("visual.")},
         "no image": {name: value for name, value in weights.items() if not name.startswith("visual.")},
+        "other image": {**weights, "visual.proj": torch.zeros(WIDTH, 8)},
         "other text": {**weights, "text_projection": torch.zeros(64, 8)},
         "ours": build_model(settings(), 5).state_dict(),
     }
