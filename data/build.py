@@ -148,6 +148,7 @@ def build_train_loader(
         padding=cfg.INPUT.PADDING,
         erase_area=cfg.INPUT.RE_AREA,
         erase_aspect=cfg.INPUT.RE_ASPECT,
+        erase_noise=cfg.INPUT.RE_VALUE == "noise",
         more=_random_transforms(cfg),
     )
     limit = cfg.DATASETS.MAX_UNREADABLE

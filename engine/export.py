@@ -16,7 +16,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from engine.inference import find_weights, load_model, with_checkpoint_settings
-from modeling.model import ReIDModel, origin_counts
+from modeling.model import ORIGIN_COUNTS, ReIDModel
 from utils.errors import ConfigError, TrainerError
 from utils.files import TEMPORARY_SUFFIX, cannot_write, require_writable
 
@@ -81,10 +81,11 @@ def _require_packages() -> None:
 
 def _inputs(model: ReIDModel, images: Tensor) -> dict[str, Tensor]:
     """Names what a model takes for images: themselves, and origins where it takes some, the last one not known."""
-    counts = origin_counts(dict(model.named_buffers()))
+    if not model.takes_origins:
+        return {"images": images}
     places = torch.arange(len(images), 0, -1)[:, None] - 1
-    origins = torch.where(places == 0, -1, places % torch.tensor(counts).clamp(min=1))
-    return {"images": images, "origins": origins} if model.takes_origins else {"images": images}
+    counts: Tensor = model.get_buffer(ORIGIN_COUNTS)
+    return {"images": images, "origins": torch.where(places == 0, -1, places % counts.clamp(min=1))}
 
 
 def _write(model: ReIDModel, inputs: dict[str, Tensor], path: Path) -> None:

@@ -77,7 +77,7 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
     except ValueError as error:
         raise ConfigError(f"MODEL.DEVICE: {error}") from None
     state = read_state_dict(path)
-    model = build_model(cfg, class_count(state) or 1, *origin_counts(state))
+    model = build_model(cfg, class_count(state) or 1, *origin_counts(cfg, state))
     line = load_reid_weights(model, state, path, for_training=False)
     if line != f"Using the weights of {path}":  # as they are
         logging.getLogger(NAME).info("%s", line)

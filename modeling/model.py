@@ -151,13 +151,26 @@ def _add_origins(part: nn.Module, num_cameras: int, num_views: int) -> None:
     part.add_origins(num_cameras, num_views)  # type: ignore[operator]
 
 
-def origin_counts(weights: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Reads the numbers of cameras and views that weights were trained with; (1, 1) where they take none."""
-    found = weights.get(ORIGIN_COUNTS)
-    if found is None:
+def origin_counts(cfg: CfgNode, weights: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Reads the numbers of cameras and views that weights were trained with; (1, 1) where they take none.
+
+    TransReID's files do not note them: of these the number of embeddings tells.
+
+    Raises:
+        ConfigError: embeddings are of cameras and views together, and nothing says of how many each.
+    """
+    found, embeddings = weights.get(ORIGIN_COUNTS), weights.get("base.sie_embed")
+    if found is not None:
+        cameras, views = found.tolist()
+        return cameras, views
+    if embeddings is None:
         return 1, 1
-    cameras, views = found.tolist()
-    return cameras, views
+    if cfg.MODEL.SIE_CAMERA and cfg.MODEL.SIE_VIEW:
+        raise ConfigError(
+            f"the weights hold {len(embeddings)} embeddings of cameras and views together, and do not say how many views"
+            f" there are: add {ORIGIN_COUNTS} to the file, torch.tensor([CAMERAS, VIEWS]), which is [20, 8] for VeRi-776"
+        )
+    return (1, len(embeddings)) if cfg.MODEL.SIE_VIEW else (len(embeddings), 1)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from modeling.heads.layers import GeM
-from modeling.model import ReIDModel, is_of_classifier
+from modeling.model import ORIGIN_COUNTS, ReIDModel, is_of_classifier
 from modeling.weights.files import read_state_dict
 from modeling.weights.fitting import Reading, is_note, read_names
 from modeling.weights.tables.bare import BACKBONE, TIMM
 from modeling.weights.tables.reid import OURS
 from utils.errors import ConfigError, TrainerError
+
+_SIDE = "base.sie_embed"  # embeddings of the cameras and views of a data set
 
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
@@ -72,6 +74,9 @@ def load_reid_weights(
         line += f", with a new classifier for {model.num_classes} identities" if for_training else ""
     else:
         wanted = _is_any
+    if for_training and _SIDE in reading.misshapen:
+        wanted, chosen = (lambda name: name != _SIDE and chosen(name)), wanted
+        line += ", with new embeddings of cameras and views, which are others"
     _load(model, reading, wanted, source)
     return line + _other_settings(reading, model)
 
@@ -145,7 +150,8 @@ def _load(model: ReIDModel, reading: Reading, wanted: Callable[[str], bool], sou
     """Loads what is wanted of the tensors that were read; ConfigError counts and names those that do not fit."""
     if misfits := reading.misfits(model.state_dict(), wanted):
         raise ConfigError(f"{source}: does not fit this network: read as {reading.how}, tensors {misfits}")
-    model.load_state_dict({name: value for name, value in reading.tensors.items() if wanted(name)}, strict=False)
+    loaded = {name: value for name, value in reading.tensors.items() if wanted(name) and name != ORIGIN_COUNTS}
+    model.load_state_dict(loaded, strict=False)
 
 
 def _download(name: str) -> dict[str, Tensor]:

@@ -21,6 +21,9 @@ INPUT.RE_PROB = 0.5
 INPUT.RE_AREA = (0.02, 0.4)
 # Least aspect ratio (height to width) of the erased box; the largest is its inverse. 1: squares.
 INPUT.RE_ASPECT = 0.3
+# What the erased box is filled with: mean (of each channel) or noise (normal, of variance 1 after normalisation, as timm's
+# mode pixel, which TransReID, CLIP-ReID and SOLIDER-REID use).
+INPUT.RE_VALUE = "mean"
 # Transforms before mirror, crop and erasing, in this order, each with its own probability: random_patch, autoaugment,
 # color_jitter, affine, augmix, or FILE.py:NAME for your own. Text is one name, or several with commas.
 INPUT.TRANSFORMS = ("random_patch", "autoaugment", "color_jitter", "affine", "augmix")
@@ -71,6 +74,7 @@ INPUT.PADDING = 10
 
 CHOICES: dict[str, tuple[object, ...]] = {
     "INPUT.INTERPOLATION": ("bilinear", "bicubic"),
+    "INPUT.RE_VALUE": ("mean", "noise"),
 }
 BOUNDS: dict[str, tuple[float, float]] = {
     "INPUT.SIZE_TRAIN": (1, inf),

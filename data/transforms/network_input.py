@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from data.transforms.base import ImageTransform, PairTransform, RandomTransform, draw_box, to_device_of
+from data.transforms.noise import normal_noise
 
 # Random erasing: share of the image's area, least aspect ratio (Zhong et al., "Random Erasing Data
 # Augmentation", AAAI 2020; the values of the Bag of Tricks baseline).
@@ -23,9 +24,10 @@ _ERASE_AREA = (0.02, 0.4)
 _ERASE_ASPECT = 0.3
 
 # Of mirror, crop and erasing: mirrored or not; top and left of the crop in the padded image; top, left, height and width
-# of the erased box, whose height is 0 where nothing is erased. In pixels.
-Augmentation = tuple[int, int, int, int, int, int, int]
-_OF_THE_RECIPE = 7  # numbers
+# of the erased box, whose height is 0 where nothing is erased. In pixels. Then, where boxes are filled with noise, its seed.
+Augmentation = tuple[int, ...]
+_OF_THE_RECIPE = 7  # numbers, without the seed
+_SEED_BITS = 24  # which float32 holds exactly
 
 
 class EvalTransform:
@@ -99,8 +101,8 @@ class TrainTransform(EvalTransform):
     """Augments images: the transforms of `more`, then mirror, pad with black and crop, normalise, erase a random box.
 
     The last four are the baseline's, computed together. The erased box is 0 after normalisation, which is the mean of
-    each channel. The transforms draw from generators of their own, by their names, so that one more leaves the choices
-    of all others as they are.
+    each channel, or noise of variance 1 where `erase_noise` says so. The transforms draw from generators of their own, by
+    their names, so that one more leaves the choices of all others as they are.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class TrainTransform(EvalTransform):
         padding: int,
         erase_area: Sequence[float] = _ERASE_AREA,
         erase_aspect: float = _ERASE_ASPECT,
+        erase_noise: bool = False,
         more: Mapping[str, RandomTransform] | None = None,
     ) -> None:
         super().__init__(mean, std)
@@ -123,8 +126,9 @@ class TrainTransform(EvalTransform):
         self.padding = padding
         self.erase_area = erase_area
         self.erase_aspect = erase_aspect
+        self.erase_noise = erase_noise
         self.steps: list[_Step] = []
-        column = _OF_THE_RECIPE
+        self._own = column = _OF_THE_RECIPE + erase_noise  # columns of the choices
         for name, transform in (more or {}).items():
             self.steps.append(_Step(name, transform, column))
             column = self.steps[-1].end
@@ -133,15 +137,16 @@ class TrainTransform(EvalTransform):
         """Draws the choices float32 [B, 7 or more] for a batch, those of each image from its own seed alone."""
         parts = [torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).float()]
         parts += [torch.tensor([step.draw(seed) for seed in seeds], dtype=torch.float32) for step in self.steps]
-        return torch.cat(parts, dim=1) if seeds else torch.empty(0, _OF_THE_RECIPE)
+        return torch.cat(parts, dim=1) if seeds else torch.empty(0, self._own)
 
     def _draw(self, rng: random.Random) -> Augmentation:
         """Draws mirror, crop and erasing for one image."""
         flip = rng.random() < self.flip_prob
         top, left = rng.randint(0, 2 * self.padding), rng.randint(0, 2 * self.padding)
         if rng.random() >= self.erase_prob:
-            return int(flip), top, left, 0, 0, 0, 0
-        return int(flip), top, left, *draw_box(rng, (self.height, self.width), self.erase_area, self.erase_aspect)
+            return int(flip), top, left, *([0] * (self._own - 3))
+        box = draw_box(rng, (self.height, self.width), self.erase_area, self.erase_aspect)
+        return int(flip), top, left, *box, *([rng.getrandbits(_SEED_BITS)] if self.erase_noise else [])
 
     def add_others(self, images: Tensor, choices: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
         """Applies the transforms that take pixels of other training images, where images are read.
@@ -169,9 +174,9 @@ class TrainTransform(EvalTransform):
         """Augments a batch image by image, the baseline's part with numpy."""
         for step in self.steps:
             images = step.apply(images, choices, each=True)
-        of_recipe = choices.numpy()[:, :_OF_THE_RECIPE].astype(np.int64).tolist()
+        of_recipe = choices.numpy()[:, : self._own].astype(np.int64).tolist()
         pixels, result = images.numpy(), np.empty(images.shape, dtype=np.float32)
-        for image, out, (flip, top, left, *box) in zip(pixels, result, of_recipe, strict=True):
+        for image, out, (flip, top, left, y, x, height, width, *seed) in zip(pixels, result, of_recipe, strict=True):
             if flip:
                 image = image[:, :, ::-1]
             if self.padding:
@@ -184,16 +189,19 @@ class TrainTransform(EvalTransform):
                 out[:] = image
             out -= self._offset
             out *= self._scale
-            y, x, height, width = box
-            out[:, y : y + height, x : x + width] = 0
+            if seed and height:
+                places = torch.arange(y, y + height), torch.arange(x, x + width)
+                out[:, y : y + height, x : x + width] = normal_noise(torch.tensor(seed), len(out), *places)[0].numpy()
+            else:
+                out[:, y : y + height, x : x + width] = 0
         return torch.from_numpy(result)
 
     def _augment_batch(self, images: Tensor, choices: Tensor) -> Tensor:
         """Augments a whole batch in a few operations, without waiting for the device."""
         for step in self.steps:
             images = step.apply(images, choices, each=False)
-        of_recipe = to_device_of(images, choices[:, :_OF_THE_RECIPE].to(torch.int64))
-        flip, top, left, box_top, box_left, box_height, box_width = of_recipe[:, :, None].unbind(1)
+        of_recipe = to_device_of(images, choices[:, : self._own].to(torch.int64))
+        flip, top, left, box_top, box_left, box_height, box_width, *seed = of_recipe[:, :, None].unbind(1)
         y = torch.arange(self.height, device=images.device)
         x = torch.arange(self.width, device=images.device)
         rows, columns = y + top - self.padding, x + left - self.padding  # [B, H] and [B, W]
@@ -206,6 +214,9 @@ class TrainTransform(EvalTransform):
         # Filled, not chosen by torch.where, which copies its number to the device and waits for that.
         result = self._normalise(moved.masked_fill_(~seen[:, None], 0).float())
         erased = _within(y - box_top, box_height)[:, :, None] & _within(x - box_left, box_width)[:, None]
+        if seed:
+            noise = normal_noise(seed[0][:, 0], result.shape[1], y, x)
+            return torch.where(erased[:, None], noise, result).contiguous()
         return result.masked_fill_(erased[:, None], 0).contiguous()
 
 

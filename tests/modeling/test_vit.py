@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from configs.defaults import _C
 from engine.cost import measure_work
 from engine.distributed import ProcessGroup
+from engine.inference import load_model
 from engine.learner import Learner
 from modeling.backbones import OPTIONS, build_backbone
 from modeling.backbones.layers import number_layers
@@ -412,3 +413,50 @@ def test_only_the_head_knows_the_last_block(tmp_path: Path) -> None:
     assert isinstance(whole, ReIDModel) and torch.equal(
         whole.state_dict()["b1.0.attn.qkv.weight"], whole.state_dict()["b2.0.attn.qkv.weight"]
     )
+
+
+def transreids(model: ReIDModel) -> dict[str, Tensor]:
+    """The state dict of damo-cv/TransReID for a network of ours: model/make_model.py, whose backbone keeps a classifier of
+    ImageNet and, with the head jpm, a last block and normalisation of its own, all unused."""
+    weights = {f"module.{name}": value for name, value in model.state_dict().items() if name != "origin_counts"}
+    weights |= {"module.base.fc.weight": torch.zeros(1000, 192), "module.base.fc.bias": torch.zeros(1000)}
+    for name, value in model.state_dict().items():
+        if name.startswith("b1."):
+            place = "norm" if name.startswith("b1.1.") else "blocks.11"
+            weights[f"module.base.{place}.{name[5:]}"] = torch.full_like(value, 9.0)
+    return weights
+
+
+@pytest.mark.parametrize("head", ["baseline", "jpm"])
+def test_weights_of_transreid_are_used_as_they_are(tmp_path: Path, head: str) -> None:
+    cfg = config(HEAD=head, SIE_CAMERA=True, SHIFT_NUM=3)
+    torch.manual_seed(3)
+    theirs = build_model(cfg, 7, 6).eval()
+    path = str(tmp_path / "transformer_120.pth")
+    torch.save(transreids(theirs), path)
+    ours, _device = load_model(cfg, path)
+    origins = torch.tensor([[5, 0], [2, 0]])
+    assert torch.equal(ours(images(2), origins), theirs(images(2), origins))  # type: ignore[arg-type]
+    # As the start on a set of other cameras, whose embeddings are new.
+    cfg.MODEL.update(PRETRAIN_CHOICE="self", PRETRAIN_PATH=path)
+    fresh = build_model(cfg, 7, 15)
+    before = fresh.state_dict()["base.sie_embed"].clone()
+    assert load_pretrained(cfg, fresh).endswith("with new embeddings of cameras and views, which are others")
+    state = fresh.state_dict()
+    assert torch.equal(state["base.sie_embed"], before) and state["origin_counts"].tolist() == [15, 1]
+    assert torch.equal(state["base.pos_embed"], theirs.state_dict()["base.pos_embed"])
+
+
+def test_cameras_and_views_together_need_a_note_of_how_many_there_are(tmp_path: Path) -> None:
+    cfg = config(SIE_CAMERA=True, SIE_VIEW=True)
+    theirs = build_model(cfg, 7, 4, 3)
+    weights = transreids(theirs)
+    torch.save(weights, tmp_path / "theirs.pth")
+    with pytest.raises(ConfigError, match=r"hold 12 embeddings of cameras and views together, .* add origin_counts"):
+        load_model(cfg, str(tmp_path / "theirs.pth"))
+    torch.save({**weights, "origin_counts": torch.tensor([4, 3])}, tmp_path / "noted.pth")
+    assert torch.equal(load_model(cfg, str(tmp_path / "noted.pth"))[0].state_dict()["base.sie_embed"],
+                       weights["module.base.sie_embed"])  # fmt: skip
+    cfg = config(SIE_VIEW=True)
+    torch.save(transreids(build_model(cfg, 7, 4, 3)), tmp_path / "views.pth")
+    assert load_model(cfg, str(tmp_path / "views.pth"))[0].state_dict()["origin_counts"].tolist() == [1, 3]

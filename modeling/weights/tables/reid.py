@@ -40,7 +40,13 @@ _UNUSED = left_out("base.fc.*")
 
 OURS = Format("plain", "this trainer's", "* → *", (Rule("*", "*"), *_UNUSED))
 STRONG_BASELINE = Format("strong-baseline", "reid-strong-baseline's", "* → *", (Rule("*", "*"), *_UNUSED))
-TRANSREID = Format("transreid", "TransReID's", "* → *", (Rule("*", "*"), *_UNUSED))
+TRANSREID = Format(
+    "transreid",
+    "TransReID's",
+    "* → *",
+    # The last block of 12 and its normalisation, which its head jpm has copies of, and does not use else.
+    (Rule("*", "*"), *_UNUSED, *left_out("base.blocks.11.*", "base.norm.*")),
+)
 FAST_REID = Format(
     "fast-reid",
     "fast-reid's",

@@ -134,3 +134,43 @@ def test_a_choice_depends_on_its_own_seed_and_no_generator_moves() -> None:
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
     assert torch.equal(transform.draw([7, 3]), drawn[[7, 3]])
     assert len({tuple(choice) for choice in drawn.tolist()}) > 15
+
+
+def noisy(erase: float) -> TrainTransform:
+    return TrainTransform([32, 16], MEAN, STD, flip_prob=0.5, erase_prob=erase, padding=4, erase_noise=True)
+
+
+def test_an_erased_box_of_noise_has_the_variance_of_the_networks_input() -> None:
+    transform = noisy(1.0)
+    choices = transform.draw(range(400))
+    images = torch.full((400, 3, 32, 16), 100, dtype=torch.uint8)
+    result = transform.augment(images, choices)
+    values = []
+    for image, (top, left, height, width, _seed) in zip(result, choices[:, 3:].long().tolist(), strict=True):
+        values.append(image[:, top : top + height, left : left + width].flatten())
+    noise = torch.cat(values).double()
+    assert len(noise) > 50_000
+    moments = [float(noise.pow(power).mean()) for power in (1, 2, 3, 4)]
+    assert moments == pytest.approx([0, 1, 0, 3], abs=0.06)  # of the normal distribution
+    # Neighbours, channels and images are independent.
+    [first], [second] = ([image[:, y : y + h, x : x + w]] for image, (y, x, h, w) in zip(
+        result[:2], choices[:2, 3:7].long().tolist(), strict=True))  # fmt: skip
+    for one, other in ((first[:, :, 1:], first[:, :, :-1]), (first[:, 1:], first[:, :-1]), (first[:1], first[1:2])):
+        assert abs(float((one * other).mean())) < 4 / one.numel() ** 0.5
+    assert not torch.equal(first.flatten()[:20], second.flatten()[:20])
+
+
+def test_noise_is_the_same_in_both_ways_and_leaves_other_choices_alone() -> None:
+    plain, transform = (
+        TrainTransform([32, 16], MEAN, STD, flip_prob=0.5, erase_prob=0.7, padding=4, erase_noise=noise)
+        for noise in (False, True)
+    )
+    choices = transform.draw(range(40))
+    assert torch.equal(choices[:, :7], plain.draw(range(40)))
+    assert int((choices[:, 7] > 0).sum()) == int((choices[:, 5] > 0).sum()) > 20
+    pictures = noise(40)
+    one_by_one = transform._augment_each(pictures.clone(), choices)
+    together = transform._augment_batch(pictures.clone(), choices)
+    torch.testing.assert_close(one_by_one, together, rtol=1e-5, atol=1e-5)
+    erased = (one_by_one != plain._augment_each(pictures.clone(), choices)).any(1)
+    assert erased.sum((1, 2)).tolist() == (choices[:, 5] * choices[:, 6]).tolist()
