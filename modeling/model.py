@@ -154,12 +154,12 @@ def _add_origins(part: nn.Module, num_cameras: int, num_views: int) -> None:
 def origin_counts(cfg: CfgNode, weights: Mapping[str, Tensor]) -> tuple[int, int]:
     """Reads the numbers of cameras and views that weights were trained with; (1, 1) where they take none.
 
-    TransReID's files do not note them: of these the number of embeddings tells.
+    TransReID's and CLIP-ReID's files do not note them: of these the number of embeddings tells.
 
     Raises:
         ConfigError: embeddings are of cameras and views together, and nothing says of how many each.
     """
-    found, embeddings = weights.get(ORIGIN_COUNTS), weights.get("base.sie_embed")
+    found, embeddings = weights.get(ORIGIN_COUNTS), weights.get("base.sie_embed", weights.get("cv_embed"))
     if found is not None:
         cameras, views = found.tolist()
         return cameras, views

@@ -15,8 +15,6 @@ from modeling.weights.tables.bare import BACKBONE, TIMM
 from modeling.weights.tables.reid import OURS
 from utils.errors import ConfigError, TrainerError
 
-_SIDE = "base.sie_embed"  # embeddings of the cameras and views of a data set
-
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
     """Loads the starting weights that MODEL.PRETRAIN_CHOICE names into a model.
@@ -34,8 +32,15 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
     if not path and (own := getattr(model.base, "load_imagenet", None)):
         own(None)
         return f"Starting from ImageNet weights of {cfg.MODEL.NAME.split('/')[0]}"
-    weights = read_state_dict(path) if path else _download(getattr(model.base, "published_as", cfg.MODEL.NAME))
-    return _load_backbone(model, weights, path or "torchvision")
+    published = getattr(model.base, "published_as", cfg.MODEL.NAME)
+    weights, source = read_state_dict(path) if path else _download(published), path or "torchvision"
+    reading = read_names(weights, model.state_dict(), model.base)
+    end = _load_backbone(model, reading, weights, source)
+    if reading.format in (BACKBONE, TIMM) or not reading.fitting:
+        return f"Starting from ImageNet weights of {source}{end}"
+    if any(_is_of_no_classifier(name) and not _is_of_backbone(name) for name in reading.tensors):
+        end += "; MODEL.PRETRAIN_CHOICE self takes its head, too"
+    return f"Starting from the backbone of {_origin(reading, source)}{end}"
 
 
 def load_reid_weights(
@@ -59,26 +64,22 @@ def load_reid_weights(
     expected = model.state_dict()
     reading = read_names(weights, expected, model.base)
     verb = "Starting from" if for_training else "Using"
-    line = f"{verb} the weights of {_origin(reading, source)}"
     head = [name for name in expected if _is_of_no_classifier(name) and not (_is_of_backbone(name) or is_note(name))]
-    classifier = any(is_of_classifier(name) for name in reading.tensors)
-    if head and not any(name in reading.tensors for name in head) and reading.knows_all(_is_of_no_classifier):
+    without_head = not any(name in reading.tensors for name in head) and reading.knows_all(_is_of_no_classifier)
+    if reading.format.is_bare or (head and without_head):
         if not (for_training or all(_is_neutral(model, name) for name in head)):
             raise ConfigError(
                 f"{source}: holds a backbone alone, and the head of this network needs weights of its own"
             )
-        wanted: Callable[[str], bool] = _starts_backbone(model, reading)
         line = f"{verb} the backbone of {_origin(reading, source)}: it has no more that fits, and the head is new"
-    elif not classifier or class_count(reading.tensors) not in (None, model.num_classes):
+        return line + _load_backbone(model, reading, weights, source) + reading.format.other_settings(model)
+    line = f"{verb} the weights of {_origin(reading, source)}"
+    wanted: Callable[[str], bool] = _is_any
+    classifier = any(is_of_classifier(name) for name in reading.tensors)
+    if not classifier or class_count(reading.tensors) not in (None, model.num_classes):
         wanted = _is_of_no_classifier
         line += f", with a new classifier for {model.num_classes} identities" if for_training else ""
-    else:
-        wanted = _is_any
-    if for_training and _SIDE in reading.misshapen:
-        wanted, chosen = (lambda name: name != _SIDE and chosen(name)), wanted
-        line += ", with new embeddings of cameras and views, which are others"
-    _load(model, reading, wanted, source)
-    return line + _other_settings(reading, model)
+    return line + _load(model, reading, wanted, source) + reading.format.other_settings(model)
 
 
 def class_count(weights: Mapping[str, Tensor]) -> int | None:
@@ -87,30 +88,24 @@ def class_count(weights: Mapping[str, Tensor]) -> int | None:
     return next((len(classifier) for classifier in found if classifier.ndim == 2), None)
 
 
-def _load_backbone(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:
-    """Loads the weights of a backbone, in anyone's names, into a model's; returns a line for the log."""
-    reading = read_names(weights, model.state_dict(), model.base)
-    own, wanted = getattr(model.base, "load_imagenet", None), _starts_backbone(model, reading)
-    if own and reading.misfits(model.state_dict(), wanted):  # timm knows more of its own files
-        found = {name: value for name, value in reading.tensors.items() if _is_of_backbone(name)}
-        named = {name.removeprefix("base.").removeprefix("net."): value for name, value in found.items()}
-        own({**named, **{name: weights[name] for name in reading.unknown}})
-        return f"Starting from ImageNet weights of {source}"
-    _load(model, reading, wanted, source)
-    if reading.format in (BACKBONE, TIMM):
-        return f"Starting from ImageNet weights of {source}"
-    more = any(not _is_of_backbone(name) for name in reading.tensors)
-    return f"Starting from the backbone of {_origin(reading, source)}" + (
-        "; MODEL.PRETRAIN_CHOICE self takes its head, too" if more else ""
-    )
+def _load_backbone(model: ReIDModel, reading: Reading, weights: Mapping[str, Tensor], source: str) -> str:
+    """Loads the backbone's weights, as they were read, or as the backbone itself reads them; returns a line's end."""
+    own = getattr(model.base, "load_imagenet", None)
+    if own is None or not reading.misfits(model.state_dict(), _needed(model, reading, _is_of_backbone)):
+        return _load(model, reading, _is_of_backbone, source)
+    # As timm converts its own older files, and TransReID's head takes the last block.
+    intended = {reading.format.intended(name): value for name, value in weights.items()}
+    named = {name.removeprefix("base."): value for name, value in intended.items() if _is_of_backbone(name)}
+    own({name.removeprefix("net."): value for name, value in named.items()} if reading.fitting else weights)
+    return ""
 
 
-def _starts_backbone(model: ReIDModel, reading: Reading) -> Callable[[str], bool]:
-    """Makes what tells whether a backbone needs a tensor to start from: not those that were added to it and are not there."""
-    added = tuple(f"base.{name}" for name in getattr(model.base, "added", ()))
-    if any(name.startswith(added) for name in reading.tensors):
-        return _is_of_backbone
-    return lambda name: _is_of_backbone(name) and not name.startswith(added)
+def _needed(model: ReIDModel, reading: Reading, wanted: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Narrows what is wanted of the weights: of the parts that were added to a backbone, to those that some fit."""
+    fitting = reading.tensors.keys() - set(reading.misshapen)
+    added = [f"base.{name}" for name in getattr(model.base, "added", ())]
+    new = tuple(part for part in added if not any(name.startswith(part) for name in fitting))
+    return lambda name: wanted(name) and not name.startswith(new)
 
 
 def _is_any(_name: str) -> bool:
@@ -139,19 +134,21 @@ def _origin(reading: Reading, source: str) -> str:
     return source if reading.format is OURS else f"{source}, read as {reading.how}"
 
 
-def _other_settings(reading: Reading, model: ReIDModel) -> str:
-    """Says with which settings the origin's network is built otherwise; empty where it is built like this one."""
-    others = [setting for setting in reading.format.settings if setting.of(model) != setting.value]
-    listed = " and ".join(f"{setting.key} {setting.value}" for setting in others)
-    return f"; {reading.format.owner} network has {listed}, this one does not" if others else ""
+def _load(model: ReIDModel, reading: Reading, wanted: Callable[[str], bool], source: str) -> str:
+    """Loads what is wanted of the tensors that were read.
 
-
-def _load(model: ReIDModel, reading: Reading, wanted: Callable[[str], bool], source: str) -> None:
-    """Loads what is wanted of the tensors that were read; ConfigError counts and names those that do not fit."""
-    if misfits := reading.misfits(model.state_dict(), wanted):
+    Returns:
+        The end of a line for the log: what is new beside it, and what was resized.
+    Raises:
+        ConfigError: with the number and the first of the tensors that do not fit.
+    """
+    needed = _needed(model, reading, wanted)
+    if misfits := reading.misfits(model.state_dict(), needed):
         raise ConfigError(f"{source}: does not fit this network: read as {reading.how}, tensors {misfits}")
-    loaded = {name: value for name, value in reading.tensors.items() if wanted(name) and name != ORIGIN_COUNTS}
+    loaded = {name: value for name, value in reading.tensors.items() if needed(name) and name != ORIGIN_COUNTS}
     model.load_state_dict(loaded, strict=False)
+    new = [name for name in model.state_dict() if wanted(name) and not needed(name)]
+    return (f"; new: {len(new)} tensors (first: {min(new)})" if new else "") + reading.resizing
 
 
 def _download(name: str) -> dict[str, Tensor]:

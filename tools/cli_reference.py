@@ -22,7 +22,15 @@ from yacs_sweep.show.report.cli import make_parser as report_parser
 
 DOCUMENT = ROOT / "docs/cli.md"
 KEYWORDS = ROOT / "yacs_sweep/launch/keyword_types.py"
-TRAINER_TOOLS = ("train", "test", "extract", "export", "make_synthetic", "config_reference")  # have make_parser()
+TRAINER_TOOLS = (
+    "train",
+    "test",
+    "extract",
+    "export",
+    "convert",
+    "make_synthetic",
+    "config_reference",
+)  # have make_parser()
 
 HEAD = """\
 # Command lines

@@ -14,6 +14,7 @@ class SideInformation(nn.Module):
     A subclass calls `use_origins` in its `__init__`, and adds `side_information` to its tokens where `takes_origins` is True.
     """
 
+    added = ("sie_embed",)
     out_channels: int
     sie_embed: nn.Parameter
 

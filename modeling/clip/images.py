@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
@@ -68,17 +66,6 @@ class ClipEncoder(nn.Module):
         raise ConfigError(
             f"MODEL.PRETRAIN_PATH: holds another image encoder than {self.file}, whose tensor {wrong} differs"
         )
-
-
-def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
-    """Resizes position embeddings [1 + n * n, C] of a square grid to [1 + grid[0] * grid[1], C], bilinearly.
-
-    The first, of the class token or the mean, stays.
-    """
-    side = round((len(positions) - 1) ** 0.5)
-    square = positions[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(square, size=tuple(grid), mode="bilinear", align_corners=False)
-    return torch.cat([positions[:1], resized.flatten(2)[0].t()])
 
 
 def require_one_size(cfg: CfgNode) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ class Reading:
         tensors: by names of the network's state dict; those that fit, and those of another shape.
         misshapen: names of those of another shape.
         unknown: names in the file that no rule leads to the network, or leaves out.
+        resized: names of those that were resized to fit, as position embeddings are.
         fitting: number of tensors that fit; classifiers of other identities do.
     """
 
@@ -33,12 +35,19 @@ class Reading:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     misshapen: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
     fitting: int = 0
 
     @property
     def how(self) -> str:
         """Says how the file was read: whose names it has, and which is which."""
         return f"{self.format.owner} ({self.format.mapping})"
+
+    @property
+    def resizing(self) -> str:
+        """Says which tensors were resized to fit, for the end of a line; empty where none was."""
+        others = f" and {len(self.resized) - 1} more" if self.resized[1:] else ""
+        return f"; resized: {self.resized[0]}{others}" if self.resized else ""
 
     def knows_all(self, wanted: Callable[[str], bool]) -> bool:
         """Tells whether no tensor of the file is unknown, of those whose names would matter."""
@@ -110,15 +119,16 @@ def _read_by(
             continue
         wanted = expected[ours]
         if rule.change is not None:
-            try:
+            before = value.numel()
+            with suppress(ValueError):  # its shape tells
                 value = rule.change.read(value, wanted, backbone)
-            except ValueError:
-                pass  # its shape tells
+            if value.numel() != before:
+                reading.resized.append(ours)
         reading.tensors[ours] = value
         if value.shape != wanted.shape:
             reading.misshapen.append(ours)
         fitting += value.shape == wanted.shape or _is_of_other_identities(ours, value, wanted)
-    return Reading(format, reading.tensors, reading.misshapen, reading.unknown, fitting)
+    return replace(reading, fitting=fitting)
 
 
 def _read_unbranched(

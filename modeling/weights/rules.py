@@ -111,6 +111,7 @@ class Format:
         rules: in order.
         saved_as: key of a dictionary under which the origin's programs look for the weights; empty: the file is them.
         settings: what the origin's network is built with, beside what the tensors tell.
+        lacks: names of ours that they have nothing for, whatever the rules.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Format:
     rules: tuple[Rule, ...]
     saved_as: str = ""
     settings: tuple[Setting, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def to_ours(self, name: str, expected: Container[str]) -> tuple[str, Rule] | None:
         """Translates a name of theirs to one of `expected`; returns it and the rule, or None."""
@@ -130,11 +132,16 @@ class Format:
 
     def to_theirs(self, name: str) -> tuple[str, Rule] | None:
         """Translates a name of ours; returns it and the rule, or None where they have no such tensor."""
-        for rule in self.rules:
+        for rule in self.rules if name not in self.lacks else ():
             theirs = rule.to_theirs(name)
             if theirs is not None:
                 return theirs, rule
         return None
+
+    @property
+    def is_bare(self) -> bool:
+        """Tells whether the table is of a backbone alone."""
+        return all(rule.ours is None or rule.ours.startswith("base.") for rule in self.rules)
 
     def intended(self, name: str) -> str:
         """Translates a name of theirs by the first rule for it, whatever the network; the name itself without a rule."""
@@ -143,3 +150,9 @@ class Format:
     def leaves_out(self, name: str) -> bool:
         """Tells whether a rule leaves this name of theirs out."""
         return any(rule.leaves_out(name) for rule in self.rules)
+
+    def other_settings(self, model: nn.Module) -> str:
+        """Says with which settings the origin's network is built and this one is not, for the end of a line, or nothing."""
+        others = [setting for setting in self.settings if setting.of(model) != setting.value]
+        listed = " and ".join(f"{setting.key} {setting.value}" for setting in others)
+        return f"; {self.owner} network has {listed}, this one does not" if others else ""

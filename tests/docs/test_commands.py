@@ -70,7 +70,7 @@ VARIANTS = (  # in this order
     Variant(r"postgresql://", "wants a server and its password; tests/yacs_sweep/whole/test_postgres.py runs one"),
     Variant(r"ENTITY/PROJECT/ID|team/project/", "wants a W&B login; tests/wandb_server is one, in the W&B tests"),
     Variant(
-        r"^python tools/(train|test|extract|export)\.py .*(baseline\.yml|configs/\w+/\w+\.yml)",
+        r"^python tools/(train|test|extract|export|convert)\.py .*(baseline\.yml|configs/\w+/\w+\.yml)",
         "wants a data set; tests/tools trains and tests",
     ),
     Variant(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from modeling.model import ORIGIN_COUNTS
+from modeling.weights.changes import POSITIONS
 from modeling.weights.rules import Format, Rule, Setting, left_out
 
 
@@ -38,14 +40,19 @@ _STEM_RELU = Setting("MODEL.STEM_RELU", True, _has_stem_relu)
 # Of networks that carry the classifier of ImageNet along.
 _UNUSED = left_out("base.fc.*")
 
-OURS = Format("plain", "this trainer's", "* → *", (Rule("*", "*"), *_UNUSED))
-STRONG_BASELINE = Format("strong-baseline", "reid-strong-baseline's", "* → *", (Rule("*", "*"), *_UNUSED))
+_POSITIONS = Rule("base.pos_embed", "base.pos_embed", POSITIONS)
+
+OURS = Format("plain", "this trainer's", "* → *", (_POSITIONS, Rule("*", "*"), *_UNUSED))
+STRONG_BASELINE = Format(
+    "strong-baseline", "reid-strong-baseline's", "* → *", (Rule("*", "*"), *_UNUSED), lacks=(ORIGIN_COUNTS,)
+)
 TRANSREID = Format(
     "transreid",
     "TransReID's",
     "* → *",
-    # The last block of 12 and its normalisation, which its head jpm has copies of, and does not use else.
-    (Rule("*", "*"), *_UNUSED, *left_out("base.blocks.11.*", "base.norm.*")),
+    # The last block and its normalisation, which its head jpm has copies of, and does not use else.
+    (_POSITIONS, Rule("*", "*"), *_UNUSED, *left_out("base.blocks.11.*", "base.blocks.7.*", "base.norm.*")),
+    lacks=(ORIGIN_COUNTS,),
 )
 FAST_REID = Format(
     "fast-reid",
