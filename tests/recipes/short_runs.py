@@ -40,9 +40,8 @@ SHORT: dict[str, Any] = {
 }
 AT_MOST = {"SOLVER.FREEZE_EPOCHS": 1, "SOLVER.FREEZE_ITERS": 1, "SOLVER.ACCUMULATE": 2}
 
-# What differs between files of one kind, beside the data set: how large the network is, and how long it is trained.
-_SIZES = re.compile(r"(?<=resnet)\d+|(?<=resnest)\d+|_x\d_\d+|tiny|small|base")
-_OF_A_SET = re.compile(r"DATASETS\.|OUTPUT_DIR|MODEL\.PRETRAIN_|MODEL\.SIE_|INPUT\.SIZE_|SOLVER\.|TEST\.")
+_SIZES = re.compile(r"(?<=resnet)\d+|(?<=resnest)\d+|_x\d_\d+|tiny|small|base")  # in MODEL.NAME
+_OF_A_FILE = re.compile(r"MODEL\.(PRETRAIN_|SIE_)")  # keys of MODEL that depend on data set and weights
 
 
 @cache
@@ -53,10 +52,10 @@ def settings_of(file: str) -> dict[str, Any]:
 
 def kind(file: str) -> str:
     """Names what a file's network is made of: the same text for files that differ in set, schedule and size alone."""
-    settings = dict(settings_of(file))
-    settings["MODEL.NAME"] = _SIZES.sub("", settings["MODEL.NAME"])
-    rest = {key: value for key, value in settings.items() if not _OF_A_SET.match(key)}
-    return repr((Path(file).parent.name, sorted(rest.items())))
+    own = settings_of(file)
+    kept = {key: value for key, value in own.items() if key.startswith("MODEL.") and not _OF_A_FILE.match(key)}
+    kept |= {"MODEL.NAME": _SIZES.sub("", own["MODEL.NAME"]), "MODEL.NON_LOCAL": any(own["MODEL.NON_LOCAL"])}
+    return repr((Path(file).parent.name, own["DATALOADER.SAMPLER"], sorted(kept.items())))
 
 
 def size(file: str) -> tuple[object, ...]:
