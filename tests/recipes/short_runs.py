@@ -41,7 +41,7 @@ SHORT: dict[str, Any] = {
 AT_MOST = {"SOLVER.FREEZE_EPOCHS": 1, "SOLVER.FREEZE_ITERS": 1, "SOLVER.ACCUMULATE": 2}
 
 _SIZES = re.compile(r"(?<=resnet)\d+|(?<=resnest)\d+|_x\d_\d+|tiny|small|base")  # in MODEL.NAME
-_OF_A_FILE = re.compile(r"MODEL\.(PRETRAIN_|SIE_)")  # keys of MODEL that depend on data set and weights
+_KIND = ("MODEL.HEAD", "MODEL.ID_LOSS_TYPE", "MODEL.METRIC_LOSS_TYPE", "MODEL.SIE_CAMERA", "DATALOADER.SAMPLER")
 
 
 @cache
@@ -50,12 +50,11 @@ def settings_of(file: str) -> dict[str, Any]:
     return flatten(load_config(str(ROOT / file), for_training=False))
 
 
-def kind(file: str) -> str:
-    """Names what a file's network is made of: the same text for files that differ in set, schedule and size alone."""
+def kind(file: str) -> tuple[object, ...]:
+    """Names what a file's network and losses are made of: the same for files that differ in set, schedule and size."""
     own = settings_of(file)
-    kept = {key: value for key, value in own.items() if key.startswith("MODEL.") and not _OF_A_FILE.match(key)}
-    kept |= {"MODEL.NAME": _SIZES.sub("", own["MODEL.NAME"]), "MODEL.NON_LOCAL": any(own["MODEL.NON_LOCAL"])}
-    return repr((Path(file).parent.name, own["DATALOADER.SAMPLER"], sorted(kept.items())))
+    network = _SIZES.sub("", own["MODEL.NAME"]).replace("deit", "vit")  # which differ in their weights
+    return Path(file).parent.name, network, any(own["MODEL.NON_LOCAL"]), *(own[key] for key in _KIND)
 
 
 def size(file: str) -> tuple[object, ...]:
@@ -68,10 +67,19 @@ def size(file: str) -> tuple[object, ...]:
 
 def one_of_each_kind() -> list[str]:
     """Lists a file of each kind, that of the smallest network."""
-    chosen: dict[str, str] = {}
+    chosen: dict[tuple[object, ...], str] = {}
     for file in sorted(FILES, key=size):
         chosen.setdefault(kind(file), file)
     return sorted(chosen.values())
+
+
+def other_networks() -> list[str]:
+    """Lists a file for each further combination of the settings of MODEL, beside weights."""
+    chosen: dict[str, str] = {}
+    for file in [*one_of_each_kind(), *FILES]:
+        model = {key: value for key, value in settings_of(file).items() if re.match(r"MODEL\.(?!PRETRAIN_)", key)}
+        chosen.setdefault(repr(sorted(model.items())), file)
+    return sorted({*chosen.values()} - {*one_of_each_kind()})
 
 
 def words(file: str, root: Path, **more: Any) -> list[str]:

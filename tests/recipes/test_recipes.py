@@ -25,7 +25,7 @@ from engine.learner import Learner
 from modeling.model import build_model
 from tests.engine.processes import in_all
 from tests.engine.test_trainer import assert_same_run, messages, results, signal_at
-from tests.recipes.short_runs import FILES, ROOT, one_of_each_kind, words, write_images
+from tests.recipes.short_runs import ROOT, one_of_each_kind, other_networks, settings_of, words, write_images
 from tools import export
 from tools import test as evaluation
 from utils.logger import NAME
@@ -127,10 +127,14 @@ def test_its_network_computes_the_same_in_onnx(trained: Trained, tmp_path: Path)
 
 
 def test_two_processes_log_what_one_does(trained: Trained, tmp_path: Path) -> None:
-    """Up to the first step: from there on rounding, which differs, is amplified at the recipe's own rate."""
+    """Up to the first step, where no layers are dropped at random in each process.
+
+    From there on rounding, which differs, is amplified at the recipe's own rate.
+    """
     assert in_all(2, train, trained.file, tmp_path / "two", trained.words, limit=LIMIT) == [0, 0]
     one, two = losses(trained.output), losses(tmp_path / "two")
-    assert two[0] == pytest.approx(one[0], abs=2e-3)
+    if not settings_of(trained.file)["MODEL.DROP_PATH"]:
+        assert two[0] == pytest.approx(one[0], abs=2e-3)
     assert len(two) == len(one) and all(math.isfinite(number) for line in two for number in line)
     shutil.rmtree(tmp_path)
 
@@ -166,7 +170,7 @@ def test_two_processes_learn_exactly_what_one_does(file: str, tmp_path: Path) ->
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("file", sorted({*FILES} - {*KINDS}))
-def test_the_network_of_each_other_file_can_be_built(file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", other_networks())
+def test_each_other_network_can_be_built(file: str, tmp_path: Path) -> None:
     cfg = load_config(str(ROOT / file), words(file, tmp_path))
     assert build_model(cfg, 5, 3, 0).channels > 0
