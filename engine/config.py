@@ -16,6 +16,7 @@ import yaml
 from yacs.config import CfgNode
 
 from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES, OBSOLETE
+from configs.others import in_our_keys
 from data.settings import data_problems
 from engine.output_dir import list_checkpoints
 from modeling.settings import loss_problems
@@ -48,13 +49,16 @@ def load_config(
     config = _C.clone()
     given: list[tuple[str, Any]] = []
     problems: list[str] = []
+    translated: list[str] = []
     for file, tree in _files(config_file):
-        pairs = list(flatten(tree).items())
+        pairs, read = in_our_keys(flatten(tree).items())
         given += pairs
+        translated += read
         problems += _merge(config, file, pairs)
     problems = list(dict.fromkeys(problems))  # a file may be the base of two
     in_file = set(_conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)))
-    words = list(_pairs(overrides, problems))
+    words, read = in_our_keys(_pairs(overrides, problems))
+    translated += read
     problems += _merge(config, COMMAND_LINE, words)
     for problem in _conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)):
         problems.append(f"{config_file if problem in in_file else COMMAND_LINE}: {problem}")
@@ -63,9 +67,18 @@ def load_config(
     if ignored := [key for key in dict([*given, *words]) if key in OBSOLETE]:
         hint = "; MODEL.DEVICE chooses the device" if "MODEL.DEVICE_ID" in ignored else ""
         note(f"ignored, since nothing here reads them: {', '.join(ignored)}{hint}")
+    if translated:
+        note(f"TransReID's keys, read as ours: {'; '.join(translated)}{_unsaid(config)}")
     config.OUTPUT_DIR = _output_dir(config, config_file)
     config.freeze()
     return config
+
+
+def _unsaid(config: CfgNode) -> str:
+    """Says where the settings are that TransReID's program has, and its files do not, where they are missing."""
+    if config.SOLVER.SCHEDULE == "cosine_whole":
+        return ""
+    return ". Its schedule and erasing are not in its files: _BASE_: configs/vit/market1501_vit_base.yml adds them"
 
 
 def _output_dir(config: CfgNode, config_file: str) -> str:
