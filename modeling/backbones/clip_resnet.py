@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from modeling.clip.images import ClipEncoder, ClipFeatures, require_one_size
+from modeling.backbones.vit import resize_positions
+from modeling.clip.images import ClipEncoder, ClipFeatures
 from modeling.clip.text import TextShape
 from modeling.clip.transformer import HEAD_WIDTH
+from utils.errors import ConfigError
 
 
 class Bottleneck(nn.Module):
@@ -48,15 +50,16 @@ class AttentionPooling(nn.Module):
     """Pooling of feature maps [B, C, h, w] to features [B, D] by attention, whose query is the mean over all places.
 
     Args:
-        places: h * w.
+        grid: h and w that positions are learnt for.
         channels: C.
         features: D.
     """
 
-    def __init__(self, places: int, channels: int, features: int) -> None:
+    def __init__(self, grid: Sequence[int], channels: int, features: int) -> None:
         super().__init__()
+        self.grid = tuple(grid)
         self.heads = max(1, channels // HEAD_WIDTH)
-        self.positional_embedding = nn.Parameter(channels**-0.5 * torch.randn(places + 1, channels))
+        self.positional_embedding = nn.Parameter(channels**-0.5 * torch.randn(grid[0] * grid[1] + 1, channels))
         self.k_proj = nn.Linear(channels, channels)
         self.q_proj = nn.Linear(channels, channels)
         self.v_proj = nn.Linear(channels, channels)
@@ -66,7 +69,10 @@ class AttentionPooling(nn.Module):
 
     def forward(self, feature_map: Tensor) -> Tensor:
         places = feature_map.flatten(2).transpose(1, 2)
-        tokens = torch.cat([places.mean(1, keepdim=True), places], 1) + self.positional_embedding
+        positions = self.positional_embedding[None]
+        if feature_map.shape[2:] != self.grid:
+            positions = resize_positions(positions, self.grid, feature_map.shape[2:])
+        tokens = torch.cat([places.mean(1, keepdim=True), places], 1) + positions
         query = self._split(self.q_proj(tokens[:, :1]))
         mixed = F.scaled_dot_product_attention(
             query, self._split(self.k_proj(tokens)), self._split(self.v_proj(tokens))
@@ -83,7 +89,7 @@ class ClipResNet(ClipEncoder):
     """Backbone from images [B, 3, H, W] to a feature map [B, out_channels, H/16, W/16] (/32 with last_stride 2).
 
     Args:
-        size: height and width of the images in pixels.
+        size: height and width in pixels of the images that positions are learnt for.
         last_stride: of the last stage; 1 in CLIP-ReID, 2 in CLIP.
         width: channels of the stem.
         blocks: of each stage.
@@ -115,7 +121,7 @@ class ClipResNet(ClipEncoder):
         self.layer2 = _stage(4 * width, 2 * width, blocks[1], 2)
         self.layer3 = _stage(8 * width, 4 * width, blocks[2], 2)
         self.layer4 = _stage(16 * width, 8 * width, blocks[3], last_stride)
-        self.attnpool = AttentionPooling(grid[0] * grid[1], 32 * width, features)
+        self.attnpool = AttentionPooling(grid, 32 * width, features)
 
     def forward(self, images: Tensor) -> Tensor | ClipFeatures:
         earlier, last = self._maps(images)
@@ -144,7 +150,10 @@ def build(cfg: CfgNode) -> ClipResNet:
     """Builds RN50 for images of INPUT.SIZE_TRAIN, with MODEL.LAST_STRIDE.
 
     Raises:
-        ConfigError: INPUT.SIZE_TEST is another size.
+        ConfigError: the images are smaller than a place of its feature map.
     """
-    require_one_size(cfg)
+    step = 16 * cfg.MODEL.LAST_STRIDE
+    for key in ("SIZE_TRAIN", "SIZE_TEST"):
+        if min(cfg.INPUT[key]) < step:
+            raise ConfigError(f"INPUT.{key}: {list(cfg.INPUT[key])} is smaller than a patch of {step}x{step}")
     return ClipResNet(cfg.INPUT.SIZE_TRAIN, cfg.MODEL.LAST_STRIDE)

@@ -13,9 +13,11 @@ from yacs.config import CfgNode
 
 from modeling.backbones.layers import number_parts
 from modeling.backbones.side_information import SideInformation
-from modeling.clip.images import ClipEncoder, ClipFeatures, require_one_size
+from modeling.backbones.vit import resize_positions
+from modeling.clip.images import ClipEncoder, ClipFeatures
 from modeling.clip.text import TextShape
 from modeling.clip.transformer import HEAD_WIDTH, Transformer
+from utils.errors import ConfigError
 
 PATCH = 16  # pixels
 
@@ -24,7 +26,7 @@ class ClipViT(ClipEncoder, SideInformation):
     """Backbone from images [B, 3, H, W] to features [B, out_channels]: the class token, normalised, of the last block.
 
     Args:
-        size: height and width of the images in pixels.
+        size: height and width in pixels of the images that positions are learnt for.
         stride: pixels from a patch of PATCH pixels to the next, down and across; less than PATCH: they overlap.
         width: channels C of a token.
         layers: blocks.
@@ -73,10 +75,13 @@ class ClipViT(ClipEncoder, SideInformation):
 
     def _features(self, images: Tensor, side: Tensor | None) -> ClipFeatures:
         """Computes the features of images with embeddings of their origins [B or 1, 1, C], or without."""
-        patches = self.conv1(images).flatten(2).transpose(1, 2)
+        embedded = self.conv1(images)
+        patches, positions = embedded.flatten(2).transpose(1, 2), self.positional_embedding[None]
+        if embedded.shape[2:] != self.grid:
+            positions = resize_positions(positions, self.grid, embedded.shape[2:])
         first = self.class_embedding.expand(len(images), 1, -1)
         first = first if side is None else first + side
-        tokens = self.ln_pre(torch.cat([first.to(patches.dtype), patches], 1) + self.positional_embedding)
+        tokens = self.ln_pre(torch.cat([first.to(patches.dtype), patches], 1) + positions)
         *blocks, last = self.transformer.resblocks
         for block in blocks:
             tokens = block(tokens)
@@ -93,9 +98,11 @@ def build(cfg: CfgNode) -> ClipViT:
     """Builds ViT-B/16 for images of INPUT.SIZE_TRAIN.
 
     Raises:
-        ConfigError: INPUT.SIZE_TEST is another size.
+        ConfigError: the images are smaller than a patch.
     """
-    require_one_size(cfg)
+    for key in ("SIZE_TRAIN", "SIZE_TEST"):
+        if min(cfg.INPUT[key]) < PATCH:
+            raise ConfigError(f"INPUT.{key}: {list(cfg.INPUT[key])} is smaller than a patch of {PATCH}x{PATCH}")
     model = cfg.MODEL
     return ClipViT(
         cfg.INPUT.SIZE_TRAIN,

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from yacs.config import CfgNode
 
 from modeling.clip.text import TextShape
 from utils.errors import ConfigError
@@ -24,7 +23,7 @@ class ClipEncoder(nn.Module):
     """Image encoder of CLIP as a backbone; subclasses compute.
 
     Attributes:
-        grid: places of the feature map, down and across, that have position embeddings.
+        grid: places down and across that position embeddings are learnt for; for images of another size they are resized.
         text: of the text encoder that CLIP trained together with this network.
         widths: length of each of the `ClipFeatures`.
         gives_all: whether the output is all `ClipFeatures`; for the heads that take them.
@@ -65,13 +64,4 @@ class ClipEncoder(nn.Module):
         wrong = next(name for name in weights if name not in own or weights[name].shape != own[name].shape)
         raise ConfigError(
             f"MODEL.PRETRAIN_PATH: holds another image encoder than {self.file}, whose tensor {wrong} differs"
-        )
-
-
-def require_one_size(cfg: CfgNode) -> None:
-    """Raises ConfigError where INPUT.SIZE_TEST is another than INPUT.SIZE_TRAIN, whose positions are learnt."""
-    if tuple(cfg.INPUT.SIZE_TEST) != tuple(cfg.INPUT.SIZE_TRAIN):
-        raise ConfigError(
-            f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)};"
-            f" {cfg.MODEL.NAME} takes images of one size"
         )

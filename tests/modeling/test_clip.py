@@ -154,7 +154,7 @@ def test_a_block_of_clips_resnet_averages_where_others_have_a_stride() -> None:
 
 def test_attention_pooling_asks_with_the_mean_of_all_places() -> None:
     torch.manual_seed(0)
-    pooling = AttentionPooling(6, 128, 5).double()
+    pooling = AttentionPooling((3, 2), 128, 5).double()
     x, w = torch.randn(1, 128, 3, 2, dtype=torch.float64), in_float64(pooling)
     places = x[0].flatten(1).t().numpy()
     tokens = np.concatenate([places.mean(0, keepdims=True), places]) + w["positional_embedding"]
@@ -434,6 +434,19 @@ def test_a_network_of_clip_reids_is_read_but_for_its_texts(tmp_path: Path, sides
     assert "read as CLIP-ReID's" in line
     images = torch.randn(2, 3, 48, 32)
     torch.testing.assert_close(other(images), model(images), rtol=0, atol=0)
+
+
+def test_images_of_another_size_get_resized_positions() -> None:
+    torch.manual_seed(0)
+    networks = [ClipViT(size, width=64, layers=1, features=6, text=TEXT) for size in ((64, 64), (64, 32))]
+    images = torch.randn(2, 3, 64, 32)
+    weights = networks[0].state_dict()
+    square = weights["positional_embedding"][1:].reshape(4, 4, 64)
+    narrow = torch.cat([weights["positional_embedding"][:1], ((square[:, 0::2] + square[:, 1::2]) / 2).flatten(0, 1)])
+    networks[1].load_state_dict({**weights, "positional_embedding": narrow})
+    torch.testing.assert_close(networks[0](images), networks[1](images))
+    pooling = AttentionPooling((2, 2), 64, 5)
+    assert pooling(torch.randn(3, 64, 4, 1)).shape == (3, 5)
 
 
 @pytest.mark.parametrize(

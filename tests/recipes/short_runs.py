@@ -34,7 +34,7 @@ SHORT: dict[str, Any] = {
     "SOLVER.EVAL_PERIOD": 2,
     "SOLVER.CHECKPOINT_PERIOD": 2,
     "SOLVER.STAGE1.MAX_EPOCHS": 2,
-    "SOLVER.STAGE1.IMS_PER_BATCH": 8,
+    "SOLVER.STAGE1.IMS_PER_BATCH": 16,  # one batch an epoch, so that its lines are not those of the second stage
     "TEST.IMS_PER_BATCH": 8,
     "TEST.PROTOCOL": "cross_camera",
 }
