@@ -136,7 +136,7 @@ class Layout:
 
     def _other(self, other: Form, folder: Path) -> str:
         """Describes a form that is there too."""
-        return f"; {other.layout or 'there'} is {other.name}, in {folder}"
+        return f"; {other.layout} is {other.name}, in {folder}" if other.layout else f"; {other.name} it is in {folder}"
 
     def _dataset(self, name: str, parts: Parts, notes: tuple[str, ...]) -> ReIDDataset:
         """Makes the data set of its parts."""

@@ -92,6 +92,7 @@ class InFolder:
         letters: cameras that have letters, in order, as in ABC.
         camera: camera of all images, where the pattern has none. Where cameras are not known, the gallery's differs from
             the queries', so that no match is left out.
+        clothes: name of the clothes in all images, where the pattern has none.
     """
 
     folder: str
@@ -99,6 +100,7 @@ class InFolder:
     example: str
     letters: str = ""
     camera: int = 0
+    clothes: str = ""
 
     @property
     def mark(self) -> str:
@@ -133,12 +135,12 @@ class InFolder:
 
     def _found(self, path: Path, words: dict[str, str]) -> Found:
         """Makes the image that the pattern's words describe."""
-        letters, camera = self.letters, words.get("camid", "")
+        letters, camera, clothes = self.letters, words.get("camid", ""), words.get("clothes", self.clothes)
         if letters:
             camera = camera or letters[self.camera]
-            return Found(str(path), int(words["pid"]), letters.index(camera), camera, words.get("clothes", ""))
+            return Found(str(path), int(words["pid"]), letters.index(camera), camera, clothes)
         camid = int(camera) - 1 if camera else self.camera
-        return Found(str(path), int(words["pid"]), camid, str(camid + 1) if camera else "", words.get("clothes", ""))
+        return Found(str(path), int(words["pid"]), camid, str(camid + 1) if camera else "", clothes)
 
 
 @dataclass(frozen=True)

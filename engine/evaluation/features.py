@@ -70,7 +70,7 @@ def knows_origins(model: nn.Module, dataset: ReIDDataset, trained: str, say: Cal
     if name != trained:
         reason = f"trained on {trained}"
     elif not dataset.same_cameras:
-        reason = "trained on cameras whose names are no numbers"
+        reason = "trained on cameras without numbers"
     else:
         return True
     if getattr(model, "takes_origins", False):

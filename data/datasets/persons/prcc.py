@@ -23,8 +23,8 @@ def _layout(camera: str, name: str) -> Layout:
         for split in ("train", "val")
     )
     query, gallery = (
-        InFolder(f"rgb/test/{seen_by}", _PERSON, "003/cropped_rgb001.jpg", _CAMERAS, _CAMERAS.index(seen_by))
-        for seen_by in (camera, "A")
+        InFolder(f"rgb/test/{seen_by}", _PERSON, "003/cropped_rgb001.jpg", _CAMERAS, _CAMERAS.index(seen_by), clothes)
+        for seen_by, clothes in ((camera, "C" if camera == "C" else "AB"), ("A", "AB"))
     )
     return Layout("PRCC", (Form(_USUAL, FixedSplits(train, query, gallery, val), name),))
 

@@ -49,7 +49,7 @@ def _draw(images: Sequence[Found]) -> set[int]:
 
 
 def _listed(file: str) -> Listed:
-    return Listed(f"train_test_split/{file}.txt", "image", r"(?P<image>\d+) (?P<pid>\d+)", "0000001 7", suffix=".jpg")
+    return Listed(f"train_test_split/{file}.txt", "image", r"(?P<image>\d+)\s+(?P<pid>\d+)", "0000001 7", suffix=".jpg")
 
 
 def _layout(vehicles: int, size: str) -> Layout:

@@ -9,6 +9,7 @@ import pytest
 
 from data import DatasetError
 from data.datasets.base import Sample, WantedSplits
+from engine.evaluation.protocols import require_matches
 from tests.data.datasets.conftest import Put, Read
 
 TESTED = WantedSplits(train=False)
@@ -88,11 +89,21 @@ def test_clothes_are_told_apart_within_an_identity(put: Put, read: Read) -> None
     assert [dataset.name_camera(sample.camid) for sample in dataset.gallery] == ["2", "10", "2"]
 
 
+def test_prccs_queries_are_in_other_clothes_than_the_gallery_or_in_the_same(put: Put, read: Read) -> None:
+    put("prcc", PRCC)
+    other, same = read("prcc"), read("prcc_same_clothes")
+    require_matches(other, "clothes_changing")
+    assert other.clothes[0] != other.clothes[1] and same.clothes[0] == same.clothes[1]
+    with pytest.raises(DatasetError, match="no query has a match in the gallery from another camera in other clothes"):
+        require_matches(same, "clothes_changing")
+
+
 def test_cameras_are_named_as_the_set_does_and_not_at_all_where_it_has_none(put: Put, read: Read) -> None:
     put("prcc", PRCC)
     put("Celeb-reID", CELEB)
     letters, none = read("prcc"), read("celeb_reid")
     assert [letters.name_camera(sample.camid) for sample in (*letters.query, *letters.gallery)] == ["C", "A"]
+    assert (letters.same_cameras, none.same_cameras) == (True, False)
     assert [none.name_camera(sample.camid) for sample in (*none.query, *none.gallery)] == ["", "", ""]
 
 
@@ -109,8 +120,8 @@ def test_the_validation_split_joins_the_training_and_the_log_says_what_was_taken
     put("Occluded_REID", OCCLUDED)
     put("OccludedREID", ["query/001_01.jpg", "gallery/001_02.jpg"])
     assert read("occluded_reid", TESTED).notes == (
-        f"data set 'occluded_reid': Occluded-REID as published, from {tmp_path}/Occluded_REID; there is as fast-reid has it,"
-        f" in {tmp_path}/OccludedREID",
+        f"data set 'occluded_reid': Occluded-REID as published, from {tmp_path}/Occluded_REID; as fast-reid has it it is in"
+        f" {tmp_path}/OccludedREID",
     )
 
 
