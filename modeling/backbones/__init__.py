@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _RESNET, _SENET = "modeling.backbones.resnet:build", "modeling.backbones.senet:build"
-_OSNET = "modeling.backbones.osnet:build"
+_OSNET, _RESNEST = "modeling.backbones.osnet:build", "modeling.backbones.resnest:build"
 _VIT, _SWIN = "modeling.backbones.vit:build", "modeling.backbones.swin:build"
 # MODEL.NAME
 BACKBONES = Family(
@@ -46,6 +46,10 @@ BACKBONES = Family(
         "mobilenet_v2": "modeling.backbones.mobilenet:build",
         "clip_vit_b16": "modeling.backbones.clip_vit:build",
         "clip_resnet50": "modeling.backbones.clip_resnet:build",
+        "resnest50": _RESNEST,
+        "resnest101": _RESNEST,
+        "resnest200": _RESNEST,
+        "resnest269": _RESNEST,
         "osnet_x1_0": _OSNET,
         "osnet_x0_75": _OSNET,
         "osnet_x0_5": _OSNET,

@@ -154,7 +154,7 @@ def test_every_name_that_is_allowed_is_built() -> None:
             isinstance(m, torch.nn.Conv2d) and not re.search("downsample|se_module", key)
             for key, m in model.base.named_modules()
         )
-    named_by_depth = [name for name in BACKBONES.names if re.match("resn|se_|senet", name)]
+    named_by_depth = [name for name in BACKBONES.names if re.match("resnet|se_|senet", name)]
     expected = {name: int(re.search(r"\d+", name)[0]) for name in named_by_depth}  # type: ignore[index]
     assert expected | {"mobilenet_v2": 53} == {name: depths[name] for name in (*named_by_depth, "mobilenet_v2")}
 
