@@ -28,5 +28,5 @@ class NonLocal(nn.Module):
         g, theta, phi = (embed(x).flatten(2) for embed in (self.g, self.theta, self.phi))  # [B, E, H W]
         # Sums over places first: a matrix [E, E], where theta phi^T would have one number for each pair of places.
         sums = torch.bmm(g / g.shape[2], phi.transpose(1, 2))
-        y = torch.bmm(sums, theta).view(len(x), -1, *x.shape[2:])
+        y = torch.bmm(sums, theta).view(x.shape[0], -1, *x.shape[2:])  # len() would fix it in an export
         return x + self.W(y)  # type: ignore[no-any-return]

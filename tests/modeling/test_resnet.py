@@ -104,6 +104,13 @@ def test_an_untrained_non_local_block_changes_nothing_and_learns() -> None:
     assert float(block.W[1].weight.grad.abs().sum()) > 0  # type: ignore[union-attr, operator]
 
 
+def test_a_non_local_block_is_exported_for_batches_of_any_size() -> None:
+    block, batch = NonLocal(4).eval(), torch.export.Dim("batch")
+    exported = torch.export.export(block, (torch.randn(2, 4, 3, 2),), dynamic_shapes={"x": {0: batch}}).module()
+    x = torch.randn(5, 4, 3, 2)
+    torch.testing.assert_close(exported(x), block(x))
+
+
 # In AGW's code (mangye16/ReID-Survey, modeling/backbones/resnet_nl.py) and fast-reid's: behind the last blocks of a stage.
 @pytest.mark.parametrize(
     ("name", "counts", "behind"),
