@@ -79,7 +79,7 @@ class ClipViT(ClipEncoder, SideInformation):
         patches, positions = embedded.flatten(2).transpose(1, 2), self.positional_embedding[None]
         if embedded.shape[2:] != self.grid:
             positions = resize_positions(positions, self.grid, embedded.shape[2:])
-        first = self.class_embedding.expand(len(images), 1, -1)
+        first = self.class_embedding.expand(images.shape[0], 1, -1)
         first = first if side is None else first + side
         tokens = self.ln_pre(torch.cat([first.to(patches.dtype), patches], 1) + positions)
         *blocks, last = self.transformer.resblocks

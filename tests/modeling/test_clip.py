@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from configs.defaults import _C
 from configs.keys.prompts import CHOICES
+from engine.export import export_onnx
 from modeling.backbones.clip_resnet import AttentionPooling, Bottleneck, ClipResNet
 from modeling.backbones.clip_vit import ClipViT
 from modeling.clip.prompts import PromptStage, contrastive_loss
@@ -447,6 +448,21 @@ def test_images_of_another_size_get_resized_positions() -> None:
     torch.testing.assert_close(networks[0](images), networks[1](images))
     pooling = AttentionPooling((2, 2), 64, 5)
     assert pooling(torch.randn(3, 64, 4, 1)).shape == (3, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet", "vit", "vit with sides"])
+def test_the_image_part_alone_is_exported(tmp_path: Path, network: str) -> None:
+    sizes = "width=8, blocks=(1, 1, 1, 1), features=6"
+    (tmp_path / "resnet.py").write_text(
+        "from modeling.backbones.clip_resnet import ClipResNet\n\n\n"
+        f"def build(cfg):\n    return ClipResNet(cfg.INPUT.SIZE_TRAIN, {sizes})\n"
+    )
+    name = f"{tmp_path / 'resnet.py'}:build" if network == "resnet" else NAME
+    cfg = settings(NAME=name, SIE_CAMERA=network == "vit with sides", DEVICE="cpu")
+    torch.save(build_model(cfg, 4, 3).state_dict(), tmp_path / "weights.pth")
+    done = export_onnx(cfg, str(tmp_path / "weights.pth"), tmp_path / "model.onnx")  # compares with onnxruntime
+    assert done.channels == (256 + 6 if network == "resnet" else WIDTH + FEATURES)
 
 
 @pytest.mark.parametrize(
