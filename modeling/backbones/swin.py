@@ -88,7 +88,8 @@ class WindowAttention(ShiftedWindowAttention):  # type: ignore[misc]
         query, key, value = qkv.unbind()
         x = F.scaled_dot_product_attention(query, key, value, attn_mask=self._biases(rows, columns, shift))
         x = x.view(batch, rows, columns, heads, high, wide, -1).permute(0, 1, 4, 2, 5, 3, 6)
-        x = x.reshape(batch, rows * high, columns * wide, channels)
+        # A copy in any case: the export to ONNX would rely on a layout that only PyTorch's kernel gives.
+        x = x.clone(memory_format=torch.contiguous_format).view(batch, rows * high, columns * wide, channels)
         if any(shift):
             x = torch.roll(x, (shift[0], shift[1]), (1, 2))
         attended: Tensor = self.proj(x[:, :height, :width])
