@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--weights",
         default="",
         metavar="FILE",
-        help="checkpoint of the trainer, or a state dict; best: OUTPUT_DIR/best.pth, the weights with the highest mAP",
+        help="checkpoint of anyone, or a state dict; best: OUTPUT_DIR/best.pth, the weights with the highest mAP",
     )
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of images: .jpg, .png, .bmp, .tif, .webp"

@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--weights",
         default="",
         metavar="FILE",
-        help="checkpoint of the trainer, or a state dict; best: OUTPUT_DIR/best.pth, the weights with the highest mAP",
+        help="checkpoint of anyone, or a state dict; best: OUTPUT_DIR/best.pth, the weights with the highest mAP",
     )
     parser.add_argument("--visualize", type=int, default=0, metavar="N", help="draw the ranked lists of N queries")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the ranked lists (default: OUTPUT_DIR/test)")
