@@ -190,7 +190,7 @@ class VisionTransformer(SideInformation):
 
     def forward(self, images: Tensor, origins: Tensor | None = None) -> Tensor:
         patches = self.patch_embed(images)
-        tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)), 1)
+        tokens = torch.cat((self.cls_token.expand(images.shape[0], -1, -1), patches.flatten(2).transpose(1, 2)), 1)
         tokens = tokens + self._positions(patches.shape[2:])
         if self.takes_origins:
             tokens = tokens + self.side_information(origins)

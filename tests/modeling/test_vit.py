@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from configs.defaults import _C
 from engine.cost import measure_work
 from engine.distributed import ProcessGroup
+from engine.export import PACKAGES, export_onnx
 from engine.inference import load_model
 from engine.learner import Learner
 from modeling.backbones import OPTIONS, build_backbone
@@ -460,3 +461,15 @@ def test_cameras_and_views_together_need_a_note_of_how_many_there_are(tmp_path: 
     cfg = config(SIE_VIEW=True)
     torch.save(transreids(build_model(cfg, 7, 4, 3)), tmp_path / "views.pth")
     assert load_model(cfg, str(tmp_path / "views.pth"))[0].state_dict()["origin_counts"].tolist() == [1, 3]
+
+
+@pytest.mark.slow
+def test_the_exported_network_takes_origins_of_any_number_of_images(tmp_path: Path) -> None:
+    for package in PACKAGES:
+        pytest.importorskip(package)
+    cfg = config(HEAD="jpm", SHIFT_NUM=3, SIE_CAMERA=True)
+    model = build_model(cfg, 3, 4)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    # Raises where onnxruntime's features of one image, and of three, are not PyTorch's.
+    summary = export_onnx(cfg, str(tmp_path / "weights.pth"), tmp_path / "model.onnx")
+    assert summary.size == SIZE and summary.channels == 5 * 192
