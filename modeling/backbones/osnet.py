@@ -56,7 +56,7 @@ class AggregationGate(nn.Module):
         # One pass over the means of all streams: four times fewer small kernels.
         means = torch.cat([stream.mean((2, 3), keepdim=True) for stream in streams])
         # Not chunk(), with which an exported network takes batches of one size only.
-        gates = torch.sigmoid(self.fc2(F.relu(self.fc1(means)))).unflatten(0, (len(streams), -1)).unbind()
+        gates = torch.sigmoid(self.fc2(F.relu(self.fc1(means)))).view(len(streams), -1, *means.shape[1:]).unbind()
         total = streams[0] * gates[0]
         for stream, gate in zip(streams[1:], gates[1:], strict=True):
             total = torch.addcmul(total, stream, gate)
