@@ -116,7 +116,8 @@ def test_its_network_computes_the_same_in_onnx(trained: Trained, tmp_path: Path)
     assert export.main([*command, *trained.words]) == 0
     runtime = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(str(output), providers=["CPUExecutionProvider"])
-    model, _device = load_model(load_config(str(ROOT / trained.file), trained.words), str(trained.checkpoint))
+    in_float32 = [*trained.words, "MODEL.PRECISION", "fp32"]  # as the exported network computes
+    model, _device = load_model(load_config(str(ROOT / trained.file), in_float32), str(trained.checkpoint))
     inputs = {"images": torch.randn(3, 3, 96, 48)}
     if model.takes_origins:
         inputs["origins"] = torch.tensor([[0, -1], [-1, -1], [2, -1]])
