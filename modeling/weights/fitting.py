@@ -56,6 +56,9 @@ class Reading:
     def misfits(self, expected: Mapping[str, Tensor], wanted: Callable[[str], bool]) -> str:
         """Says how many tensors do not fit, and names the first of each kind; empty where all do.
 
+        Where some do not, the line names what the file has in their place, of a part that does not matter too: under a
+        prefix nobody knows, no name is told to be of any part.
+
         Args:
             expected: the network's state dict.
             wanted: tells which names of this trainer's matter.
@@ -66,6 +69,8 @@ class Reading:
             "unknown": [name for name in self.unknown if wanted(self.format.intended(name))],
             "of another shape": [name for name in self.misshapen if wanted(name)],
         }
+        if any(kinds.values()):
+            kinds["unknown"] = kinds["unknown"] or self.unknown
         parts = []
         for kind, names in kinds.items():
             if names:

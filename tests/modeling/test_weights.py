@@ -312,6 +312,15 @@ def test_what_does_not_fit_is_one_line_with_the_names_that_were_tried(tmp_path: 
     )
 
 
+def test_names_under_an_unknown_prefix_are_told_beside_those_that_are_missing(tmp_path: Path) -> None:
+    theirs = under("a.", backbone())
+    path = save(theirs, tmp_path)
+    cfg = config(path)
+    cfg.MODEL.PRETRAIN_CHOICE = "imagenet"
+    with pytest.raises(ConfigError, match=rf"missing \(first: base\..*\), {len(theirs)} unknown \(first: {min(theirs)}\)$"):
+        load_pretrained(cfg, build_model(cfg, CLASSES))
+
+
 def test_a_backbone_alone_is_compared_where_the_new_head_does_no_harm(tmp_path: Path) -> None:
     path = str(save(backbone(), tmp_path))
     assert load_model(config(), path)[0] is not None
