@@ -25,6 +25,8 @@ from utils.command_line import late_option
 from utils.errors import ConfigError
 
 _BASE = "_BASE_"  # names the files that a file is based on, as in detectron2 and fast-reid
+# The recipe with what TransReID's program has and its files do not; whole, since a file names it from where it lies.
+_RECIPE = Path(__file__).resolve().parent.parent / "configs" / "vit" / "market1501_vit_base.yml"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -51,15 +53,15 @@ def load_config(
     problems: list[str] = []
     translated: list[str] = []
     for file, tree in _files(config_file):
-        pairs, read = in_our_keys(flatten(tree).items())
+        pairs, read, not_offered = in_our_keys(flatten(tree).items())
         given += pairs
         translated += read
-        problems += _merge(config, file, pairs)
+        problems += [f"{file}: {line}" for line in not_offered] + _merge(config, file, pairs)
     problems = list(dict.fromkeys(problems))  # a file may be the base of two
     in_file = set(_conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)))
-    words, read = in_our_keys(_pairs(overrides, problems))
+    words, read, not_offered = in_our_keys(_pairs(overrides, problems))
     translated += read
-    problems += _merge(config, COMMAND_LINE, words)
+    problems += [f"{COMMAND_LINE}: {line}" for line in not_offered] + _merge(config, COMMAND_LINE, words)
     for problem in _conflicts(config, for_training, for_training and not _has_checkpoint(config, config_file)):
         problems.append(f"{config_file if problem in in_file else COMMAND_LINE}: {problem}")
     if problems:
@@ -76,9 +78,12 @@ def load_config(
 
 def _unsaid(config: CfgNode) -> str:
     """Says where the settings are that TransReID's program has, and its files do not, where they are missing."""
-    if config.SOLVER.SCHEDULE == "cosine_whole":
-        return ""
-    return ". Its schedule and erasing are not in its files: _BASE_: configs/vit/market1501_vit_base.yml adds them"
+    unsaid = ""
+    if config.SOLVER.SCHEDULE != "cosine_whole":
+        unsaid += f". Its schedule and erasing are not in its files: _BASE_: {_RECIPE} adds them"
+    if config.DATASETS.COMBINEALL == "no" and any(name.startswith("msmt17") for name in config.DATASETS.NAMES):
+        unsaid += ". Its program trains on the images of list_val.txt too: DATASETS.COMBINEALL val adds them"
+    return unsaid
 
 
 def _output_dir(config: CfgNode, config_file: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from tests.docs.documents import ROOT
 
 DOCUMENT = ROOT / "docs" / "troubleshooting.md"
-ROOMS = ("yacs_sweep", "engine", "data", "modeling", "utils", "tools")
+ROOMS = ("yacs_sweep", "configs", "engine", "data", "modeling", "utils", "tools")
 SAYS = {"say", "note", "_note", "SweepError", "ConfigError"}  # calls whose first argument people read
 # What tells a sweep's ordinary course, what `--test-patterns` shows, and texts that consist of others.
 COURSE = re.compile(
@@ -24,14 +24,14 @@ COURSE = re.compile(
 
 # -- every sentence of the source ---------------------------------------------------------------------------------
 SENTENCE = re.compile(r"[A-Za-z`'…)]{2,},?:?;? (?:[A-Za-z`'…(]+,?:?;? )+[A-Za-z`'…]{2,}")
-NOT_MESSAGES = (  # help texts, the report's page, tools for people who change the project, comments that --init writes
+NOT_MESSAGES = (  # help texts, the report's page, tools for changing the project, kinds of keys, comments that --init writes
     *(
         "yacs_sweep/show/report/",
         "yacs_sweep/show/profiles.py",
         "yacs_sweep/launch/option",
         "yacs_sweep/launch/keyword_types.py",
     ),
-    *("tools/cli_reference.py", "tools/config_reference.py"),
+    *("tools/cli_reference.py", "tools/config_reference.py", "configs/kinds.py"),
     *("yacs_sweep/trainers/init/find.py", "yacs_sweep/trainers/init/write.py"),
 )
 HELP = {"help", "description", "epilog", "metavar", "usage", "advice"}  # advice: stands below its message (--check)

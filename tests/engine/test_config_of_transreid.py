@@ -51,7 +51,10 @@ def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
     [ignored, read] = notes
     assert ignored.startswith("ignored, since nothing here reads them: MODEL.DEVICE_ID;")
     assert "MODEL.TRANSFORMER_TYPE vit_base_patch16_224_TransReID as MODEL.NAME vit_base; MODEL.JPM True as" in read
-    assert read.endswith("_BASE_: configs/vit/market1501_vit_base.yml adds them")
+    base = read.removesuffix(" adds them").rpartition("_BASE_: ")[2]
+    (tmp_path / "based.yml").write_text(f"_BASE_: {base}\n{THEIRS}")
+    load_config(str(tmp_path / "based.yml"), note=notes.append)
+    assert "adds them" not in notes[-1]
 
 
 def test_with_the_recipe_as_base_nothing_is_missing(tmp_path: Path) -> None:
@@ -71,11 +74,25 @@ def test_with_the_recipe_as_base_nothing_is_missing(tmp_path: Path) -> None:
     assert recipe == theirs
 
 
+@pytest.mark.parametrize(("words", "told"), [([], True), (["DATASETS.COMBINEALL", "val"], False)])
+def test_training_on_msmt17_without_its_val_list_is_told(tmp_path: Path, words: list[str], told: bool) -> None:
+    (tmp_path / "theirs.yml").write_text(THEIRS.replace("occ_duke", "msmt17"))
+    notes: list[str] = []
+    load_config(str(tmp_path / "theirs.yml"), words, note=notes.append)
+    assert notes[-1].endswith("DATASETS.COMBINEALL val adds them") is told
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("LARGE_FC_LR: False", "LARGE_FC_LR: True", "SOLVER.LARGE_FC_LR: unknown key"),
-        ("vit_base_patch16_224_TransReID", "vit_huge", "MODEL.TRANSFORMER_TYPE: unknown key"),
+        ("LARGE_FC_LR: False", "LARGE_FC_LR: True", "TransReID's SOLVER.LARGE_FC_LR: True is not offered, only False"),
+        ("  JPM: True", "  DROP_OUT: 0.1", "TransReID's MODEL.DROP_OUT: 0.1 is not offered, only 0"),
+        ("  JPM: True", "  JPM: 3", "TransReID's MODEL.JPM: 3 is not offered, only True or False"),
+        (
+            "vit_base_patch16_224_TransReID",
+            "vit_base_patch16_224",
+            "TransReID's MODEL.TRANSFORMER_TYPE: vit_base_patch16_224 is not offered, only vit_base_patch16_224_TransReID or",
+        ),
         ("  TRANSFORMER_TYPE: 'vit_base_patch16_224_TransReID'\n", "", "MODEL.NAME: 'transformer' is not allowed"),
     ],
 )
@@ -83,4 +100,5 @@ def test_what_is_not_offered_is_told(tmp_path: Path, old: str, new: str, told: s
     (tmp_path / "theirs.yml").write_text(THEIRS.replace(old, new))
     with pytest.raises(ConfigError) as found:
         load_config(str(tmp_path / "theirs.yml"))
-    assert any(told in line for line in str(found.value).splitlines())
+    [line] = [line for line in str(found.value).splitlines() if told in line]
+    assert line.startswith(f"{tmp_path / 'theirs.yml'}: ")

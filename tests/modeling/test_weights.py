@@ -317,7 +317,9 @@ def test_names_under_an_unknown_prefix_are_told_beside_those_that_are_missing(tm
     path = save(theirs, tmp_path)
     cfg = config(path)
     cfg.MODEL.PRETRAIN_CHOICE = "imagenet"
-    with pytest.raises(ConfigError, match=rf"missing \(first: base\..*\), {len(theirs)} unknown \(first: {min(theirs)}\)$"):
+    with pytest.raises(
+        ConfigError, match=rf"missing \(first: base\..*\), {len(theirs)} unknown \(first: {min(theirs)}\)$"
+    ):
         load_pretrained(cfg, build_model(cfg, CLASSES))
 
 
