@@ -157,8 +157,8 @@ def _download(name: str) -> dict[str, Tensor]:
 
     if name not in list_models():
         raise TrainerError(
-            f"ImageNet weights of {name} are not torchvision's to download; set MODEL.PRETRAIN_PATH to a file of them,"
-            " or MODEL.PRETRAIN_CHOICE none"
+            f"there is no download of starting weights for {name}; set MODEL.PRETRAIN_PATH to a file of them (the head of"
+            " a recipe's file says which), or MODEL.PRETRAIN_CHOICE none"
         )
     try:
         weights: dict[str, Tensor] = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=False)

@@ -205,7 +205,9 @@ def test_imagenet_files_lose_their_classifier(tmp_path: Path, name: str, head: s
 def test_networks_without_a_download_say_so() -> None:
     cfg = config("imagenet")
     cfg.MODEL.NAME = "se_resnet50"
-    with pytest.raises(TrainerError, match=r"not torchvision's to download; set MODEL\.PRETRAIN_PATH"):
+    with pytest.raises(
+        TrainerError, match=r"no download of starting weights for se_resnet50; set MODEL\.PRETRAIN_PATH"
+    ):
         load_pretrained(cfg, build_model(cfg, 4))
 
 

@@ -247,6 +247,6 @@ def test_what_torchvision_does_not_have_is_not_downloaded(tmp_path: Path) -> Non
     cfg = _C.clone()
     cfg.MODEL.update(NAME=f"{__file__}:build", PRETRAIN_CHOICE="imagenet", SEMANTIC_WEIGHT=0.2)
     with pytest.raises(
-        TrainerError, match=r"^ImageNet weights of a network with SOLIDER's controller are not torchvision's"
+        TrainerError, match=r"^there is no download of starting weights for a network with SOLIDER's controller; "
     ):
         load_pretrained(cfg, build_model(cfg, 3))
