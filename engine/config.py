@@ -23,6 +23,7 @@ from modeling.settings import loss_problems
 from utils.command_line import SOURCE as COMMAND_LINE
 from utils.command_line import late_option
 from utils.errors import ConfigError
+from utils.text import not_allowed
 
 _BASE = "_BASE_"  # names the files that a file is based on, as in detectron2 and fast-reid
 # The recipe with what TransReID's program has and its files do not; whole, since a file names it from where it lies.
@@ -191,8 +192,7 @@ def _check_choice(key: str, value: Any) -> None:
         if problem := FAMILIES[key].problem(value):
             raise ValueError(problem)
     elif key in CHOICES and value not in CHOICES[key]:
-        choices = CHOICES[key]
-        raise ValueError(f"{value!r} is not allowed; choose {_join_with_or(choices)}{_nearest(value, choices)}")
+        raise ValueError(not_allowed(value, CHOICES[key]))
 
 
 def _check_bounds(key: str, value: Any) -> None:
@@ -343,17 +343,6 @@ def _unknown(key: str, defaults: Mapping[str, Any]) -> str:
     if any(name.startswith(f"{key}.") for name in defaults):
         return f"{key}: is a section, not a key"
     return f"{key}: unknown key" + (f"; did you mean {by_lower[near[0]]}?" if near else "")
-
-
-def _nearest(value: Any, choices: Sequence[Any]) -> str:
-    """Writes a suggestion of the choice that resembles a value, or an empty text."""
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _join_with_or(values: Sequence[Any]) -> str:
-    *first, last = [str(value) for value in values]
-    return f"{', '.join(first)} or {last}"
 
 
 def _list_literal(values: Sequence[Any]) -> str:

@@ -19,12 +19,20 @@ from engine.config import load_config
 from utils.errors import Stopped, TrainerError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
+from utils.text import not_allowed
 
 NAMES = (
     *("plain", "backbone", "timm", "moco", "dino", "clip", "swin", "swin-timm", "solider", "strong-baseline"),
     *("transreid", "fast-reid", "fast-reid-mgn", "reid-survey", "centroids-reid", "torchreid", "clip-reid"),
     "solider-reid",
 )
+
+
+def _owner(word: str) -> str:
+    """Takes one of NAMES."""
+    if word not in NAMES:
+        raise argparse.ArgumentTypeError(not_allowed(word, NAMES))
+    return word
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -36,7 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("out", metavar="OUT", type=Path, help="file to write")
     parser.add_argument(
         "--to",
-        choices=NAMES,
+        type=_owner,
+        choices=NAMES,  # for --help
         default="plain",
         help="whose names: plain is a state dict of this trainer; backbone is its backbone alone, without a prefix",
     )

@@ -1,8 +1,10 @@
-"""Texts that any file or terminal takes, from names of files that may be any bytes."""
+"""Texts that any file or terminal takes, from names of files that may be any bytes; words that several messages share."""
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -16,6 +18,14 @@ def one_line(text: str) -> str:
     A byte that is not UTF-8, which Python holds as a lone surrogate, becomes `\xff`; a control character `\n` or `\x1b`.
     """
     return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def not_allowed(value: object, choices: Sequence[object]) -> str:
+    """Writes the error for a value that is none of the choices, with the one that resembles it as a suggestion."""
+    *first, last = names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{value!r} is not allowed; choose {', '.join(first)} or {last}{hint}"
 
 
 def _escape(character: str) -> str:

@@ -107,3 +107,12 @@ def test_mistakes_are_one_line_and_leave_no_file(
     assert told in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_names_that_resemble_what_was_asked_for_are_suggested(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["in.pth", "out.pth", "--to", "fastreid", "--config_file", config])
+    assert caught.value.code == 2
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert "--to: 'fastreid' is not allowed; choose plain, " in line
+    assert line.endswith("; did you mean fast-reid?")
