@@ -35,6 +35,7 @@ from ..records.summary import Summary
 from ..show.left_out import cannot_be, left_out_text
 from ..show.lines import (
     MOST_SHOWN,
+    Contrast,
     command_text,
     named_text,
     params_line,
@@ -43,11 +44,10 @@ from ..show.lines import (
     trial_started_line,
     trial_table,
     values_text,
-    varied_names,
 )
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
-from ..show.point_table import means_text, point_table
+from ..show.point_table import means_text, point_table, points_text
 from ..show.same_seeds import SeedsWatch
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
@@ -107,14 +107,15 @@ class Results:
         """Shows the start or end of a trial in a line, and updates best.yml."""
         earlier, noun = self.summary.records.get(record.retry_of or ""), noun_of(self.plan.spec)
         ended = trial_ended_line(record, self.metric, self.plan.spec.objectives, noun=noun)
-        say(trial_started_line(record, earlier, noun=noun) if record.state == "running" else ended)
+        contrast = Contrast.of_search(self.plan.spec.parameters)
+        started = trial_started_line(record, earlier, noun=noun, contrast=contrast)
+        say(started if record.state == "running" else ended)
         self.on_trial(record)
 
     def shown_sweep(self) -> Sweep:
         """Returns the sweep as the live view shows it."""
         plan, summary = self.plan, self.summary
         tally = summary.tally(owed=False)
-        varied = {item.name for item in plan.spec.parameters if item.distribution != "constant"}
         return Sweep(
             self.paths.sweep_id,
             plan.spec.name or self.paths.sweep_id,
@@ -129,7 +130,7 @@ class Results:
             counts=tally.counts,
             again=tally.again,
             best=summary.best(),
-            varied=varied,
+            contrast=Contrast.of_search(plan.spec.parameters),
             aims=None if is_plain(plan.spec) else plan.spec,
             seed=plan.spec.several_values if origin_of(self.paths.sweep_id) else None,
             trials=[record for record in summary.records.values() if record.state != "running"],
@@ -383,8 +384,8 @@ class Results:
             if why := why_none_is_best(self.plan.spec, group_points(self.summary.records.values())):
                 say(f"there is no best trial: {why}")
             return
-        varied = varied_names(self.summary.records.values())
-        params, point = params_line(best.params, varied), self.summary.point_of(best)
+        contrast = Contrast.of_trials(self.summary.records.values())
+        params, point = params_line(best.params, contrast), self.summary.point_of(best)
         if self.plan.spec.repeats:
             say(f"best: {point.name}, {means_text(point, self.plan.spec)} with {params}")
         elif self.summary.objectives:
@@ -393,8 +394,8 @@ class Results:
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params}")
         if self.plan.spec.pbt is not None and best.parent_trial is not None:
             say(f"its parameters changed on the way; which led to it, by iteration: {self.paths.schedule}")
-        if alike := [rival.name for rival in rivals(self.plan.spec, self.summary.points())]:
-            say(f"not to be told apart from the best: {named_text(alike)}")
+        if alike := rivals(self.plan.spec, self.summary.points()):
+            say(f"not to be told apart from the best: {points_text(alike, contrast)}")
         if front := self.summary.front_names():
             where = f"; configurations in {self.paths.pareto}" if self._fronts else ""
             say(f"on the Pareto front: {len(front)}: {named_text(front)}{where}")

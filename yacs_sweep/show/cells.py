@@ -33,6 +33,50 @@ def cut_front(text: str, width: int) -> str:
     return cut(text[::-1], width)[::-1]
 
 
+def cut_middle(text: str, width: int) -> str:
+    """Cuts the text in its middle to at most `width` columns, with an ellipsis where some is missing."""
+    if cells(text) <= width or width < 3:
+        return cut(text, width)
+    end = width // 2  # the ellipsis takes a column of the first half
+    return cut(text, width - end) + cut_front(text, end + 1).removeprefix("…")
+
+
+def cut_apart(texts: Iterable[str], width: int) -> dict[str, str]:
+    """Cuts those of the texts that are wider than `width` columns so that different texts stay different.
+
+    What all long ones begin and end with gives way first, in whole folders of a path; then the middle of each. Where that
+    makes two of them alike, all are cut to one column more, and so on.
+
+    Returns:
+        The short text of each text.
+    """
+    whole = {text: text for text in texts}
+    long = [text for text in whole if cells(text) > width]
+    bodies = _without_common(long)
+    for size in range(width, 1 + max(map(cells, whole), default=width)):
+        short = whole | {text: cut_middle(body, size) for text, body in bodies.items()}
+        if len(set(short.values())) == len(whole):
+            return short
+    return whole
+
+
+def _without_common(paths: Sequence[str]) -> dict[str, str]:
+    """Replaces the folders that all paths begin with, and those that they end with, by ellipses; a part of each stays."""
+    if len(paths) < 2:
+        return {path: path for path in paths}
+    parts = [path.split("/") for path in paths]
+    most = min(map(len, parts)) - 1
+    begin = _common(parts, most)
+    end = _common([each[::-1] for each in parts], most - begin)
+    kept = [["…"] * (begin > 0) + each[begin : len(each) - end] + ["…"] * (end > 0) for each in parts]
+    return {path: "/".join(each) for path, each in zip(paths, kept, strict=True)}
+
+
+def _common(parts: Sequence[Sequence[str]], most: int) -> int:
+    """Counts how many parts, of the first `most`, are the same in all."""
+    return next((place for place in range(most) if len({each[place] for each in parts}) > 1), most)
+
+
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """Cuts or pads the text to exactly `width` columns."""
     text = cut(text, width)

@@ -4,41 +4,81 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..base.wording import cells, counted, cut, wrap
 from ..records.folder import TrialRecord
 from ..records.points import point_number
 from ..records.progress import Saved, Tally, retried_trials
+from ..spec.parameter import Parameter
 from ..spec.sweep import Metric
-from .cells import clean
+from .cells import clean, cut_apart, cut_middle
 from .left_out import threshold_text
 from .table import GAP, column_widths, text_table
 
 LEAST = 20  # columns that the parameters in the trials' table keep
 NAMED = 4  # trials named with a reason below the table
+WIDEST = 24  # columns of a value
 
 
 def short_value(value: Any) -> str:
-    """Formats a parameter's or a metric's value in at most 24 columns."""
+    """Formats a parameter's or a metric's value in at most `WIDEST` columns."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return cut(clean(str(value)), 24)
+    return cut_middle(clean(str(value)), WIDEST)
 
 
 def parameter_text(value: Any) -> str:
-    """Formats a parameter's value as the trainer is given it, in at most 24 columns: 68.0 is not 68; rounded if it is long."""
+    """Formats a parameter's value as the trainer is given it, in `WIDEST` columns: 68.0 is not 68; long numbers are rounded."""
     if isinstance(value, float):
         short = short_value(value)
-        return repr(value) if float(short) == value or (value.is_integer() and len(repr(value)) <= 24) else short
+        return repr(value) if float(short) == value or (value.is_integer() and len(repr(value)) <= WIDEST) else short
     return short_value(value)
 
 
-def params_line(params: Mapping[str, Any], first: Collection[str] = ()) -> str:
-    """Formats parameters as `base_lr=0.00035 margin=0.3`; those named in `first` come before the others."""
-    names = sorted(params, key=lambda name: name not in first)
-    return " ".join(f"{clean(name)}={parameter_text(params[name])}" for name in names)
+@dataclass
+class Contrast:
+    """Holds what tells the parameters of several trials apart: which differ, and short forms of long values that do."""
+
+    varied: set[str] = field(default_factory=set)  # names of parameters that differ between the trials
+    short: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # by a parameter's name and a value's whole text
+
+    @classmethod
+    def of_trials(cls, records: Collection[TrialRecord]) -> Contrast:
+        """Compares the parameters of trials."""
+        return cls.of_values(
+            {name: [each.params[name] for each in records if name in each.params] for name in varied_names(records)}
+        )
+
+    @classmethod
+    def of_search(cls, parameters: Iterable[Parameter]) -> Contrast:
+        """Compares the values that a search may choose."""
+        return cls.of_values({item.name: item.values for item in parameters if item.distribution != "constant"})
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Iterable[Any]]) -> Contrast:
+        """Compares the values of each parameter that differs."""
+        texts = {
+            name: [clean(str(each)) for each in found if not isinstance(each, float)] for name, found in values.items()
+        }
+        return cls(set(values), {name: cut_apart(found, WIDEST) for name, found in texts.items()})
+
+    def text(self, name: str, value: Any) -> str:
+        """Formats a parameter's value: as `parameter_text` does, or wider where it would be like another value."""
+        if isinstance(value, float):
+            return parameter_text(value)
+        return self.short.get(name, {}).get(clean(str(value)), parameter_text(value))
+
+
+def params_line(params: Mapping[str, Any], contrast: Contrast | None = None) -> str:
+    """Formats parameters as `base_lr=0.00035 margin=0.3`; those that differ between trials come before the others."""
+    contrast = contrast or Contrast()
+    names = sorted(params, key=lambda name: name not in contrast.varied)
+    return " ".join(f"{clean(name)}={contrast.text(name, params[name])}" for name in names)
 
 
 def command_text(words: Sequence[str]) -> str:
@@ -71,12 +111,19 @@ def rough_duration(seconds: float) -> str:
 
 
 # -- trials and batches -----------------------------------------------------------------------------------------------
-def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None, *, noun: str = "seed") -> str:
+def trial_started_line(
+    record: TrialRecord,
+    earlier: TrialRecord | None = None,
+    *,
+    noun: str = "seed",
+    contrast: Contrast | None = None,
+) -> str:
     """Formats the line at a trial's start.
 
     Args:
         earlier: the trial that it tries again, if that is known.
         noun: what the repeats of a point are called (`Repeats.noun`).
+        contrast: of the sweep's trials, for long values.
     """
     name = earlier.name if earlier is not None else record.retry_of
     again = f" (again, after {name})" if record.retry_of else ""
@@ -84,7 +131,7 @@ def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None, 
         again = f" (resumed{f' at iteration {record.iterations}' if record.iterations else ''})"
     elif record.parent_trial is not None:
         again = f" (from {clean(record.parent_trial)} at iteration {record.begun_at})"
-    return f"▶ {record.name}{again}{_seed_text(record, noun)}: {params_line(record.params)}"
+    return f"▶ {record.name}{again}{_seed_text(record, noun)}: {params_line(record.params, contrast)}"
 
 
 def _seed_text(record: TrialRecord, noun: str) -> str:
@@ -244,7 +291,7 @@ def trial_table(
         front: names of the trials on the front of several objectives, which are marked.
         objectives: of the sweep, for the thresholds that trials may miss.
     """
-    again, varied, shown = retried_trials(records), varied_names([*records, *beside]), records[:most]
+    again, contrast, shown = retried_trials(records), Contrast.of_trials([*records, *beside]), records[:most]
     columns = {
         "trial": [record.name for record in shown],
         "value": ["" if record.value is None else f"{record.value:.6g}" for record in shown],
@@ -252,7 +299,7 @@ def trial_table(
         **({"front": ["●" if record.name in front else "" for record in shown]} if front else {}),
         "state": [record.state for record in shown],
         "time": [duration_text(record.seconds) for record in shown],
-        "parameters": [params_line(record.params, varied) for record in shown],
+        "parameters": [params_line(record.params, contrast) for record in shown],
     }
     if metric is None and not any(columns["value"]):
         del columns["value"]  # the sweep optimises nothing

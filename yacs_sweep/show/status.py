@@ -39,7 +39,7 @@ from ..spec.budget.lifting import without_reached
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
 from .left_out import cannot_be, left_out_text
-from .lines import best_value, command_text, saved_text, short_value, trial_table, varied_names
+from .lines import Contrast, best_value, command_text, saved_text, short_value, trial_table
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .point_table import point_table
@@ -92,7 +92,7 @@ def to_board(snapshot: Snapshot) -> Board:
         counts=snapshot.counts,
         may_resume=snapshot.resumable > 0,
         again=snapshot.tally.again,
-        varied=varied_names(snapshot.records),
+        contrast=Contrast.of_trials(snapshot.records),
         aims=None if is_plain(snapshot) else snapshot,
         seed=snapshot.seed,
         trials=[record for record in snapshot.records if record.state != "running"],

@@ -9,7 +9,7 @@ from ..base.errors import SweepError
 from ..records.folder import TrialRecord, rank
 from ..records.points import Aims, group_points, is_plain
 from .left_out import left_out, words_of
-from .lines import duration_text, parameter_text, reason_shown, trial_table
+from .lines import Contrast, duration_text, reason_shown, trial_table
 
 if TYPE_CHECKING:
     import pandas
@@ -70,10 +70,11 @@ class Trials(list[dict[str, Any]]):
         head = ["trial", self.metric or "value", "state", "time", *names, "reason"]
         from html import escape  # few ask for it
 
+        contrast = Contrast.of_trials(self._records)
         lines = ["".join(f"<th>{escape(text)}</th>" for text in head)]
         for record in self._records[:SHOWN]:
             value = "" if record.value is None else f"{record.value:.6g}"
-            params = [parameter_text(record.params[name]) if name in record.params else "" for name in names]
+            params = [contrast.text(name, record.params[name]) if name in record.params else "" for name in names]
             reason = reason_shown(record, self._objectives)
             cells = [record.name, value, record.state, duration_text(record.seconds), *params, reason]
             lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))

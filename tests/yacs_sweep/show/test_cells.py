@@ -7,7 +7,7 @@ import math
 import pytest
 
 from yacs_sweep.base.wording import cells, cut, wrap
-from yacs_sweep.show.cells import clean, clip, cut_front, fit, output_lines, plain, sparkline
+from yacs_sweep.show.cells import clean, clip, cut_apart, cut_front, cut_middle, fit, output_lines, plain, sparkline
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,38 @@ def test_wide_letters_take_two_columns() -> None:
     assert cut_front("log/sweep/sweep/abc", 10) == "…sweep/abc"
     assert plain(clip([("abc", "bold"), ("def", ""), ("   ", "")], 5)) == "abcd…"
     assert plain(clip([("abc  ", ""), ("   ", "")], 20)) == "abc"
+
+
+@pytest.mark.parametrize("width", range(12))
+def test_the_middle_is_cut_to_the_width(width: int) -> None:
+    short = cut_middle("0123456789", width)
+    assert cells(short) == min(width, 10)
+    if 3 <= width < 10:
+        front, back = short.split("…")
+        assert "0123456789".startswith(front) and "0123456789".endswith(back) and front and back
+    assert cells(cut_middle("학습률학습률", width)) <= width
+
+
+@pytest.mark.parametrize(
+    ("texts", "short"),
+    [
+        (["adam", "sgd"], ["adam", "sgd"]),
+        # One value is like no other: its middle gives way.
+        (["configs/bag_of_tricks/duke.yml", "a.yml"], ["configs/ba…s/duke.yml", "a.yml"]),
+        # Folders that are the same in all long ones.
+        ([f"configs/{name}/market1501_r50.yml" for name in ("agw", "sbs")], ["…/agw/…", "…/sbs/…"]),
+        (["runs/one/weights/a.pth/last", "runs/two/weights/a.pth"], ["…/one/weig…a.pth/last", "…/two/weights/a.pth"]),
+        # One is the other's beginning or end: a part of each stays.
+        (["long_folder/long_folder/x", "long_folder/long_folder/x/x"], ["…/x", "…/x/x"]),
+        # They differ just before the part of 10 that stays at 21 columns: two columns more show it.
+        (
+            ["a" * 20 + "1" + "b" * 11, "a" * 20 + "2" + "b" * 11],
+            ["a" * 11 + "…1" + "b" * 11, "a" * 11 + "…2" + "b" * 11],
+        ),
+    ],
+)
+def test_different_texts_stay_different(texts: list[str], short: list[str]) -> None:
+    assert cut_apart(texts, 21) == dict(zip(texts, short, strict=True))
 
 
 def test_sparklines_scale_gap_and_shrink() -> None:

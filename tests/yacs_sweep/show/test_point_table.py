@@ -12,10 +12,10 @@ from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.records.points import group_points
 from yacs_sweep.records.standings import rank_points
 from yacs_sweep.show.cells import plain
-from yacs_sweep.show.lines import trial_ended_line, trial_started_line, trial_table, values_text
+from yacs_sweep.show.lines import Contrast, trial_ended_line, trial_started_line, trial_table, values_text
 from yacs_sweep.show.live.board import Board, Sweep
 from yacs_sweep.show.live.frame import best, frame
-from yacs_sweep.show.point_table import means_text, point_table
+from yacs_sweep.show.point_table import means_text, point_table, points_text
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 
@@ -64,11 +64,57 @@ def test_table_of_points() -> None:
         "point-0001  80 ± 14  2 of 3  finished  a=1",
         "point-0002  95       1       finished  a=2",
         "point-0003           0 of 1  failed    a=3",
+        "±: standard deviation (sd) of a point's seeds",
     ]
-    assert (
-        point_table(ranked, REPEATS, 100, most=1, file="summary.json").splitlines()[-1]
-        == "+3 more; summary.json has all"
+    assert point_table(ranked, REPEATS, 100, most=1, file="summary.json").splitlines()[-2:] == [
+        "+3 more; summary.json has all",
+        "±: standard deviation (sd) of a point's seeds",
+    ]
+    assert "±" not in point_table(ranked[2:], REPEATS, 100)  # one seed has no spread
+
+
+RECIPES = [
+    *(f"configs/bag_of_tricks/msmt17_v1_resnet50{ibn}.yml" for ibn in ("", "_ibn_a")),
+    "configs/agw/msmt17_v1_resnet50.yml",
+]
+
+
+def of_recipes() -> tuple[SweepSpec, list[TrialRecord]]:
+    """Makes a sweep over recipe files beside a long constant: two seeds of each, of which the last file is the worst."""
+    fixed = "bottleneck,stripes,global,attention"
+    parameters = {"heads": {"value": fixed}, "config_file": {"values": RECIPES}}
+    spec = sweep_from_dict({"method": "grid", "parameters": parameters, "metric": METRICS[0], "repeats": 2})
+    records = [trial(number, 97.0 - number, point=number // 2) for number in range(6)]
+    for record, path in zip(records, [each for each in RECIPES for _ in range(2)], strict=True):
+        record.params = {"heads": fixed, "config_file": path}
+    return spec, records
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_long_values_of_a_parameter_stay_different_in_tables(width: int) -> None:
+    spec, records = of_recipes()
+    points = group_points(records)
+    shown = [
+        point_table(points, spec, width).splitlines()[2:5],
+        trial_table(records[::2], "val/mAP", width).splitlines()[2:],
+    ]
+    for rows in shown:
+        values = [row.partition("config_file=")[2].split()[0] for row in rows]
+        assert len(set(values)) == 3
+        assert values[0].endswith("resnet50.yml") and values[1].endswith("ibn_a.yml") and "agw" in values[2]
+        assert all(row.find("config_file=") < (row.find("heads=") if "heads=" in row else width) for row in rows)
+
+
+def test_long_values_of_a_parameter_stay_different_in_lines() -> None:
+    spec, records = of_recipes()
+    contrast = Contrast.of_search(spec.parameters)
+    started = {trial_started_line(record, contrast=contrast).partition("config_file=")[2] for record in records}
+    assert len(started) == 3
+    alike = points_text(group_points(records)[1:], contrast)
+    assert alike == (
+        "point-0001 (config_file=…/bag_of_tr…50_ibn_a.yml), point-0002 (config_file=…/agw/msmt1…resnet50.yml)"
     )
+    assert points_text(6 * group_points(records)[:1], contrast).endswith(", +2 more")
 
 
 @pytest.mark.parametrize("width", [30, 50, 80])
@@ -124,7 +170,7 @@ def test_lines_of_trials() -> None:
     repeat = trial(1, 80.0, point=4)
     assert trial_started_line(repeat) == "▶ trial-0001 (point-0004, seed 2): a=4"
     assert trial_ended_line(repeat, "val/mAP") == "✓ trial-0001 (point-0004, seed 2) finished after 42 s, val/mAP 80"
-    assert means_text(group_points(REPEATED)[0], REPEATS) == "val/mAP 82 ± 2 (3 seeds)"
+    assert means_text(group_points(REPEATED)[0], REPEATS) == "val/mAP 82 ± 2 (sd, 3 seeds)"
     assert means_text(group_points(REPEATED)[2], REPEATS) == "val/mAP 95 (1 seed)"
 
 
@@ -145,7 +191,7 @@ def shown(spec: SweepSpec, before: list[TrialRecord], later: list[TrialRecord]) 
 @pytest.mark.parametrize("known", [0, 3, len(REPEATED)])
 def test_the_live_screen_shows_the_best_mean(known: int) -> None:
     line = shown(REPEATS, REPEATED[:known], REPEATED[known:])
-    assert line == "best  point-0000  val/mAP 82 ± 2 (3 seeds)  a=0"
+    assert line == "best  point-0000  val/mAP 82 ± 2 (sd, 3 seeds)  a=0"
 
 
 @pytest.mark.parametrize("known", [0, 3, 5])
@@ -176,5 +222,5 @@ def test_the_live_screen_shows_the_mean_of_the_seeds_of_one_configuration() -> N
     assert plain(best(sweep)) == "best  trial-0000  val/mAP 80  a=0.5 seed=4"  # of one there is no mean
     for record in records[1:]:
         sweep.trial(record, 0.0)
-    assert plain(best(sweep)) == "mean  val/mAP 82.167 ± 2 (3 seeds)  a=0.5"
+    assert plain(best(sweep)) == "mean  val/mAP 82.167 ± 2 (sd, 3 seeds)  a=0.5"
     assert sweep.best_value == pytest.approx(82.1666667)

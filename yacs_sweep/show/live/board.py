@@ -12,6 +12,7 @@ from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
 from ...records.front import front_of_points, front_of_trials
 from ...records.points import Aims, Point, group_points, point_of_seeds
 from ...records.standings import best_by
+from ..lines import Contrast
 from .estimate import ENOUGH, rest_of, seconds_left, survival
 
 POINTS = 64  # points kept of a metric's course
@@ -82,7 +83,7 @@ class Sweep:
     message: str = ""  # shown below the counts
     budget: str = ""  # what is left of it, shown below the counts
     held: bool = False  # whether it is paused, or stopped by Ctrl-Z: nobody knows when it will have ended
-    varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
+    contrast: Contrast = field(default_factory=Contrast)  # of its trials' parameters, as far as it is known
     aims: Aims | None = None  # of a sweep with several objectives, constraints or repeats
     seed: str | None = (
         None  # the parameter that holds the seed, where `--train-best` trains one configuration with several
@@ -149,7 +150,7 @@ class Sweep:
         """Takes in the start or the end of a trial, at the time `now`."""
         for name, value in record.params.items():
             if self._values.setdefault(name, value) != value:
-                self.varied.add(name)
+                self.contrast.varied.add(name)
         if record.replaces:
             self.replaced.add(record.replaces)
         if record.state == "running":

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ...base.wording import cells, counted, cut
+from ...base.wording import cells, cut
 from ..cells import Line, clean, clip, cut_front, fit, sparkline, width_of
 from ..lines import clock, params_line, rough_duration, short_value, values_text
-from ..point_table import estimate_text, means_text
+from ..point_table import estimate_text, means_text, spread_note
 from ..table import GAP
 from .board import Board, Running, Sweep
 
@@ -77,14 +77,20 @@ def best(sweep: Sweep) -> Line:
     front: Line = [(f"{GAP}front {len(sweep.front)}", DIM)] if sweep.front else []
     if point is not None and aims is not None:
         means = (GAP + clean(means_text(point, aims)), "bold green")
-        return [*head, (clean(point.name), "bold"), means, *front, (GAP + params_line(point.params, sweep.varied), "")]
+        return [
+            *head,
+            (clean(point.name), "bold"),
+            means,
+            *front,
+            (GAP + params_line(point.params, sweep.contrast), ""),
+        ]
     if point is not None and point.estimate.n > 1:  # the seeds of --train-best, of which none is the best
-        mean = f"{clean(sweep.metric or 'value')} {estimate_text(point.estimate)} ({counted(point.estimate.n, 'seed')})"
-        return [("mean  ", DIM), (mean, "bold green"), (GAP + params_line(point.params, sweep.varied), "")]
+        mean = f"{clean(sweep.metric or 'value')} {estimate_text(point.estimate)} {spread_note(point.estimate, 'seed')}"
+        return [("mean  ", DIM), (mean, "bold green"), (GAP + params_line(point.params, sweep.contrast), "")]
     if record is None or record.value is None or (aims is not None and aims.repeats is not None):
         finished = aims is not None and aims.constraints and sweep.counts.get("finished")
         return [*head, ("none keeps the constraints" if finished else "no finished trial yet", DIM)]
-    params = (GAP + params_line(record.params, sweep.varied), "")
+    params = (GAP + params_line(record.params, sweep.contrast), "")
     if record.values is not None:
         values = (GAP + values_text(record, sweep.metric), "bold green")
         return [*head, (clean(record.name), "bold"), values, *front, params]
@@ -186,7 +192,7 @@ def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) 
         columns.append(Column("GPU", min(12, max(3, *map(len, gpus))), 5, gpus))
     times = [clock(now - trial.since) for trial in running]
     columns.append(Column("time", max(5, *map(len, times)), 1, times, right=True))
-    params = [params_line(trial.record.params, sweep.varied) for sweep, trial in trials]
+    params = [params_line(trial.record.params, sweep.contrast) for sweep, trial in trials]
     longest = max(10, *map(cells, params))
     columns.append(Column("parameters", min(16, longest), 3, params, wish=min(48, longest)))
     return columns

@@ -141,7 +141,7 @@ class View:
         noun = noun_of(sweep.aims)
         if record.state == "running":
             self._followed[record.id] = begun
-            text = trial_started_line(record, earlier, noun=noun)
+            text = trial_started_line(record, earlier, noun=noun, contrast=sweep.contrast)
         else:
             if (followed := self._followed.pop(record.id, None)) is not None:
                 lines += self._new_rows(followed)

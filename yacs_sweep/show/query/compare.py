@@ -15,8 +15,8 @@ from ...records.folder import SweepPaths, TrialRecord, better
 from ...records.points import Estimate, Point, noun_of
 from ...records.progress import Tally
 from ...records.standings import rivals
-from ..lines import duration_text, parameter_text
-from ..point_table import estimate_text
+from ..lines import Contrast, duration_text
+from ..point_table import estimate_text, spread_note
 from ..snapshot import Snapshot, read_snapshot
 from ..table import text_table
 from .as_json import best_object, print_json
@@ -191,12 +191,12 @@ def _shrink(columns: int) -> list[tuple[int, int]]:
 
 
 def _best_text(snapshot: Snapshot) -> str:
-    """Formats the best value, with its spread over seeds: `val/mAP 82.1 ± 0.4 (3 seeds)`."""
+    """Formats the best value, with its spread over seeds: `val/mAP 82.1 ± 0.4 (sd, 3 seeds)`."""
     point = snapshot.best_point
     if point is None or point.estimate.mean is None:
         return "none yet"
     found: Estimate = point.estimate
-    seeds = f" ({counted(found.n, noun_of(snapshot))})" if snapshot.repeats or snapshot.seed is not None else ""
+    seeds = f" {spread_note(found, noun_of(snapshot))}" if snapshot.repeats or snapshot.seed is not None else ""
     text = estimate_text(found) if seeds else f"{found.mean:.6g}"
     return f"{snapshot.metric} {text}{seeds}"
 
@@ -209,15 +209,16 @@ def _alike_text(found: Mapping[str, Any], noun: str) -> str:
 
 def _parameters(found: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """Formats what was searched: each parameter's distribution, and its value in the best, of both sweeps."""
+    best = [(each["best"] or {}).get("params") or {} for each in found]
     names = dict.fromkeys(
-        name for each in found for name in (*each["searched"], *((each["best"] or {}).get("params") or ()))
+        name for each, params in zip(found, best, strict=True) for name in (*each["searched"], *params)
     )
     rows = [["parameter", *(head for each in found for head in (each["sweep_id"], "best"))]]
+    contrast = Contrast.of_values({name: [params[name] for params in best if name in params] for name in names})
     for name in names:
         row = [name]
-        for each in found:
-            params = (each["best"] or {}).get("params") or {}
-            row += [each["searched"].get(name, ""), parameter_text(params[name]) if name in params else ""]
+        for each, params in zip(found, best, strict=True):
+            row += [each["searched"].get(name, ""), contrast.text(name, params[name]) if name in params else ""]
         rows.append(row)
     return text_table(rows, width=width, shrink=[(3, 16), (1, 16), *_shrink(5)])
 

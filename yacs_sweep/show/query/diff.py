@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ...base.files import read_json
@@ -16,7 +17,7 @@ from ...records.environment import FILE as ENVIRONMENT
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.metrics import readable_metrics
 from ..cells import clean
-from ..lines import command_text, duration_text, parameter_text
+from ..lines import Contrast, command_text, duration_text
 from ..table import text_table
 from .as_json import print_json
 from .sweeps import find_trial_of
@@ -151,7 +152,7 @@ def diff_lines(found: Mapping[str, Any], width: int) -> list[str]:
     """Formats the differences as tables of `width` columns, one for each kind; a kind without any is one line."""
     heads = [_head(found["trials"], place) for place in (0, 1)]
     same = len(found["params_same"])
-    lines = _section("parameters", heads, _cells(found["params"], parameter_text), width)
+    lines = _section("parameters", heads, _parameters(found["params"]), width)
     lines += [f"{same} more with the same value"] if same else []
     run = {name: pair for name, pair in found["run"].items() if not _same(*pair)}
     if "duration" in run:
@@ -187,6 +188,12 @@ def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], wi
 def _cells(pairs: Mapping[str, Sequence[Any]], text: Any) -> list[list[str]]:
     """Makes a row of each pair; nothing stands where a side has no value."""
     return [[name, *("" if value in (None, "") else text(value) for value in pair)] for name, pair in pairs.items()]
+
+
+def _parameters(pairs: Mapping[str, Sequence[Any]]) -> list[list[str]]:
+    """Makes a row of each parameter's pair, whose long values stay different."""
+    contrast = Contrast.of_values(pairs)
+    return [row for name, pair in pairs.items() for row in _cells({name: pair}, partial(contrast.text, name))]
 
 
 def _words(given: Mapping[str, Sequence[Any]]) -> list[list[str]]:

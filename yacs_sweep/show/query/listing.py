@@ -12,7 +12,7 @@ from ...base.errors import ConfigError
 from ...base.wording import counted
 from ...records.folder import TrialRecord
 from ...spec.conditions import ExpressionError
-from ..lines import duration_text, parameter_text, params_line, reason_shown, short_value, varied_names
+from ..lines import Contrast, duration_text, params_line, reason_shown, short_value
 from ..snapshot import Snapshot
 from ..table import text_table
 from .filter import Filter
@@ -172,16 +172,16 @@ def list_trials(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query
     more = [name for name in columns if name not in (*query.names, PARAMETERS, OBJECTIVE)]
     getters = {key: {name: found.getter(name) for name in more} for key, found in sweeps.items()}
     params = {name for name in columns if any(found.parameter(name) for found in sweeps.values())}
-    varied = varied_names([row.record for row in rows])
+    contrast = Contrast.of_trials([row.record for row in rows])
     cells = [["trial" if name == "name" else name for name in columns]]
     for row in rows:
         more_values = {name: get(row.record) for name, get in getters[id(row.snapshot)].items()}
         known = {name: value for name, value in {**more_values, **row.values}.items() if value is not None}
         cells.append(
             [
-                parameter_text(known[name])
+                contrast.text(name, known[name])
                 if name in params and name in known
-                else _cell(name, row, known.get(name), varied)
+                else _cell(name, row, known.get(name), contrast)
                 for name in columns
             ]
         )
@@ -197,10 +197,10 @@ def list_trials(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query
     return [*lines, f"{len(rows)} of {counted(total, 'trial')}"]
 
 
-def _cell(name: str, row: Row, value: Any, varied: set[str]) -> str:
+def _cell(name: str, row: Row, value: Any, contrast: Contrast) -> str:
     """Formats one value of a trial."""
     if name == PARAMETERS:
-        return params_line(row.record.params, varied)
+        return params_line(row.record.params, contrast)
     if name == OBJECTIVE and value is None:
         aim, found = row.snapshot.metric, row.record.value
         return f"{aim} {found:.6g}" if aim and found is not None else ""

@@ -98,7 +98,7 @@ def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tm
     listed = re.findall(r"^(trial-\d+) ", ran.out, re.MULTILINE)
     assert listed == [f"trial-000{number}" for number in range(4)]
     status = sweep(tmp_path, "--status", "--sweep_id", f"{name}-best", config=None, trainer=None)
-    assert f"mean  val/mAP {found['mean']:.5g} ± {found['std']:.2g} (4 seeds)" in status.out
+    assert f"mean  val/mAP {found['mean']:.5g} ± {found['std']:.2g} (sd, 4 seeds)" in status.out
     assert re.findall(r"^(trial-\d+) ", status.out, re.MULTILINE) == listed
     # The second epoch was trained: the toy's mAP is the share of epochs done.
     rows = (tmp_path / "log/sweep/sweep" / f"{name}-best" / "trial-0000" / "metrics.jsonl").read_text()

@@ -10,7 +10,7 @@ from typing import Any
 from ....base.values import finite_number
 from ....base.wording import sentence
 from ....records.folder import better
-from ...lines import parameter_text
+from ...lines import Contrast
 from ...query.compare import common_of, common_text, difference, summary_rows, sweep_summary, verdict_text
 from ...snapshot import Snapshot
 from ..columns import column
@@ -80,19 +80,20 @@ def _parameters(pair: Pair, found: Sequence[Mapping[str, Any]]) -> str:
     kinds = {name: [_kind(findings.whole, name) for findings in pair.findings] for name in names}
     order = {"searched": 0, "fixed": 1, "not set": 2}
     apart = [name for name in names if len(set(kinds[name])) > 1]
+    best = [_best_params(each) for each in found]
+    contrast = Contrast.of_values({name: [params[name] for params in best if name in params] for name in names})
     rows = []
     for name in [
         *apart,
         *sorted((name for name in names if name not in apart), key=lambda each: order[kinds[each][0]]),
     ]:
         row = [escape(name)]
-        for each, kind in zip(found, kinds[name], strict=True):
+        for each, params, kind in zip(found, best, kinds[name], strict=True):
             described = each["searched"].get(name, "")
             text = numbers(described) if kind == "searched" else numbers(f"{kind} {described}".strip())
-            params = _best_params(each)
             row += [
                 f"<b>{text}</b>" if name in apart else text,
-                numbers(parameter_text(params[name])) if name in params else "–",
+                numbers(contrast.text(name, params[name])) if name in params else "–",
             ]
         rows.append(row)
     heads = [("name", "parameter")]
