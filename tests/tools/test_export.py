@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.checkpoint import FORMAT
 from engine.config import load_config
 from engine.export import PACKAGES
 from modeling.model import build_model
@@ -89,7 +90,7 @@ def test_the_file_computes_what_pytorch_computes(
 def test_the_settings_of_a_checkpoint_count(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = torch.load(tmp_path / "weights.pth", weights_only=True)
     trained = load_config(config, ["INPUT.SIZE_TEST", "[64,32]"])
-    torch.save({**content, "config": trained.dump()}, tmp_path / "weights.pth")
+    torch.save({**content, "format": FORMAT, "config": trained.dump()}, tmp_path / "weights.pth")
     output = tmp_path / "model.onnx"
     assert main(["--cfg", config, "--weights", str(tmp_path / "weights.pth"), "--output", str(output)]) == 0
     told = capsys.readouterr()
