@@ -87,12 +87,14 @@ def ignored_note(name: str, ignored: Ignored) -> tuple[str, ...]:
     return (f"data set {name!r}: {total} file{'s' * (total > 1)} ignored: {', '.join(named + rest)}",)
 
 
-def unreadable_path(name: str, path: Path, expected: str, error: OSError) -> DatasetError:
-    """Makes the error for a folder or file that cannot be read."""
-    return DatasetError(
-        f"data set {name!r}: cannot read {path} ({error.strerror}); expected {expected}; "
-        "say where data sets are with DATASETS.ROOT_DIR"
+def unreadable_path(name: str, path: Path, expected: str, error: OSError, *, is_found: bool = False) -> DatasetError:
+    """Makes the error for a folder or file that cannot be read, of a data set whose folder is found or not."""
+    hint = (
+        "copy it there, or name other sets with DATASETS.NAMES or DATASETS.TEST_NAMES"
+        if is_found
+        else "say where data sets are with DATASETS.ROOT_DIR"
     )
+    return DatasetError(f"data set {name!r}: cannot read {path} ({error.strerror}); expected {expected}; {hint}")
 
 
 def _only_images(files: Iterator[str] | list[str], ignored: Ignored) -> Iterator[str]:

@@ -63,7 +63,7 @@ class Reading:
         try:
             return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
         except OSError as error:
-            raise unreadable_path(self.name, path, self.expected, error) from None
+            raise unreadable_path(self.name, path, self.expected, error, is_found=True) from None
 
 
 class Source(Protocol):

@@ -204,7 +204,7 @@ def test_the_validation_list_joins_msmt17s_training(tmp_path: Path) -> None:
     ("damage", "words"),
     [
         ("no images", ["mask_train_v2/, list_query.txt, mask_test_v2/ and", " train/, list_query.txt, test/ and"]),
-        ("no list", ["list_query.txt", "DATASETS.ROOT_DIR"]),
+        ("no list", ["list_query.txt", "; copy it there, or name other sets"]),
         ("bad line", ["list_query.txt:1", "'nothing here'"]),
         ("bad number", ["list_query.txt:1", "0015_0.jpg 1_2'"]),
         ("elsewhere", ["list_query.txt", "there is no", "0303noon"]),

@@ -166,7 +166,7 @@ def test_vehicleid_by_its_lists(put: Put, read: Read, tmp_path: Path, name: str,
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("no list", ["cannot read", "test_list_800.txt", "DATASETS.ROOT_DIR"]),
+        ("no list", ["cannot read", "test_list_800.txt", "name other sets with DATASETS.NAMES or DATASETS.TEST_NAMES"]),
         ("bad line", ["test_list_800.txt:1", "'0000003,0'", "such as 0000001 7"]),
         ("long number", ["test_list_800.txt:1", "such as 0000001 7"]),
         ("no image", ["test_list_800.txt: there is no", "0000099.jpg, its first image"]),
