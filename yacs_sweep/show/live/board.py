@@ -115,7 +115,8 @@ class Sweep:
             return
         for record in trials:
             self._members.setdefault(record.point or record.name, {})[record.id] = record
-        for name in {record.point or record.name for record in trials}:
+        # In order, not as a set: of points with equal means the first stays the best.
+        for name in dict.fromkeys(record.point or record.name for record in trials):
             self._points.update((point.name, point) for point in group_points(self._members[name].values()))
         points = self._points.values()
         self.point = best_by(aims, points)
