@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import ShiftedWindowAttention, SwinTransformer, SwinTransformerBlock
 from yacs.config import CfgNode
 
+from modeling.backbones.drop_path import DropPath
 from modeling.precision import no_autocast
 
 PATCH = 4  # pixels of a side
@@ -149,6 +150,9 @@ class SwinBackbone(SwinTransformer):  # type: ignore[misc]
             stochastic_depth_prob=drop_path,
             block=partial(SwinTransformerBlock, attn_layer=attention),
         )
+        for part in self.modules():
+            if isinstance(part, SwinTransformerBlock):
+                part.stochastic_depth = DropPath(part.stochastic_depth.p)
         self.depths = architecture.depths
         self.out_channels: int = self.head.in_features
         del self.head, self.avgpool, self.flatten

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from modeling.backbones.drop_path import DropPath
 from modeling.backbones.side_information import SideInformation
 from modeling.precision import full_precision
 from utils.errors import ConfigError
@@ -86,8 +87,7 @@ class Block(nn.Module):
 
     Args:
         architecture: of the network.
-        drop_path: probability with which what is added for an image is left out in training, and else magnified to the
-            same mean (stochastic depth: Huang et al., ECCV 2016).
+        drop_path: probability with which what is added for an image is left out in training.
     """
 
     def __init__(self, architecture: Architecture, drop_path: float = 0.0) -> None:
@@ -97,18 +97,12 @@ class Block(nn.Module):
         self.attn = Attention(architecture)
         self.norm2 = nn.LayerNorm(channels, eps=1e-6)
         self.mlp = Mlp(channels, int(channels * architecture.hidden))
-        self.drop_path = drop_path
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self._kept(self.attn(self.norm1(tokens)))
-        return tokens + self._kept(self.mlp(self.norm2(tokens)))
-
-    def _kept(self, added: Tensor) -> Tensor:
-        """Leaves out what is added for some of the images [B, N, C]."""
-        if not self.training or not self.drop_path:
-            return added
-        kept = 1 - self.drop_path
-        return added * added.new_empty(len(added), 1, 1).bernoulli_(kept).div_(kept)
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+        mixed: Tensor = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        return mixed
 
 
 class PatchEmbedding(nn.Module):

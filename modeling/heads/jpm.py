@@ -59,12 +59,13 @@ class JigsawPatches(ReIDModel):
         length = patches.shape[1] // self.groups
         if self.rearrange:
             patches = shuffle_patches(patches, self.shift, self.shuffled)
-        divided = patches[:, : length * self.groups].reshape(number, self.groups, length, channels)
-        class_tokens = output[:, None, :1].expand(-1, self.groups, -1, -1)
+        # Group by group: processes drop together what one does (`DropPath`) where a batch's images stand in their order.
+        divided = patches[:, : length * self.groups].reshape(number, self.groups, length, channels).transpose(0, 1)
+        class_tokens = output[None, :, :1].expand(self.groups, -1, -1, -1)
         local = self.b2(torch.cat((class_tokens, divided), 2).flatten(0, 1))[:, 0].reshape(
-            number, self.groups, channels
+            self.groups, number, channels
         )
-        features = [self.b1(output)[:, 0], *local.unbind(1)]
+        features = [self.b1(output)[:, 0], *local.unbind(0)]
         return [self._branch(name, feature) for name, feature in zip(self._names(), features, strict=True)]
 
     def _branch(self, name: str, feature: Tensor) -> Branch:

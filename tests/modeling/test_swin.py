@@ -219,7 +219,7 @@ def test_layers_are_blocks_and_a_merging_goes_with_the_block_before_it() -> None
 
 def test_blocks_are_passed_over_in_training_more_often_the_higher_they_are() -> None:
     network = SwinBackbone(SMALL, drop_path=0.3)
-    rates = [part.p for name, part in network.named_modules() if name.endswith("stochastic_depth")]
+    rates = [part.probability for name, part in network.named_modules() if name.endswith("stochastic_depth")]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3])
     images = torch.randn(1, 3, 64, 32)
     assert not all(torch.equal(network(images), network(images)) for _ in range(8))

@@ -19,9 +19,10 @@ from engine.export import PACKAGES, export_onnx
 from engine.inference import load_model
 from engine.learner import Learner
 from modeling.backbones import OPTIONS, build_backbone
+from modeling.backbones.drop_path import DropPath
 from modeling.backbones.layers import number_layers
 from modeling.backbones.timm_models import TimmBackbone
-from modeling.backbones.vit import Architecture, Block, VisionTransformer, resize_positions
+from modeling.backbones.vit import Architecture, VisionTransformer, resize_positions
 from modeling.heads.jpm import JigsawPatches, shuffle_patches
 from modeling.model import ReIDModel, build_model
 from modeling.pretrained import load_pretrained
@@ -204,15 +205,30 @@ def test_equal_to_timms() -> None:
 
 
 def test_drop_path_leaves_out_what_it_says_and_keeps_the_mean() -> None:
-    layer = Block(SMALL, 0.4).train()
+    layer = DropPath(0.4).train()
     added = torch.ones(20_000, 2, 3)
-    kept = layer._kept(added)
+    kept = layer(added)
     assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
     assert (kept == kept[:, :1, :1]).all()  # all of an image, or nothing
     assert float(kept.mean()) == pytest.approx(1, abs=0.02)
-    assert layer.eval()._kept(added) is added
-    rates = [layer.drop_path for layer in VisionTransformer(SMALL, SIZE, drop_path=0.2).blocks]
+    assert layer.eval()(added) is added
+    rates = [layer.drop_path.probability for layer in VisionTransformer(SMALL, SIZE, drop_path=0.2).blocks]
     assert rates == pytest.approx([0.0, 0.1, 0.2])
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_drop_together_what_one_does(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has every n-th image, and a random state as all others have."""
+    layer, added = DropPath(0.5).train(), torch.randn(6 * size, 2, 3)
+    torch.manual_seed(3)
+    whole = layer(added)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: size)
+    for rank in range(size):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(3)
+        assert torch.equal(layer(added[rank::size]), whole[rank::size])
+        assert 0 < int((layer(added[rank::size]) == 0).all(2).all(1).sum()) < 6  # a state that goes on
 
 
 def linear(old: Any, length: int) -> Any:

@@ -25,7 +25,7 @@ from engine.learner import Learner
 from modeling.model import build_model
 from tests.engine.processes import in_all
 from tests.engine.test_trainer import assert_same_run, messages, results, signal_at
-from tests.recipes.short_runs import ROOT, one_of_each_kind, other_networks, settings_of, words, write_images
+from tests.recipes.short_runs import ROOT, one_of_each_kind, other_networks, words, write_images
 from tools import export
 from tools import test as evaluation
 from utils.logger import NAME
@@ -128,21 +128,17 @@ def test_its_network_computes_the_same_in_onnx(trained: Trained, tmp_path: Path)
 
 
 def test_two_processes_log_what_one_does(trained: Trained, tmp_path: Path) -> None:
-    """Up to the first step, where no layers are dropped at random in each process.
-
-    From there on rounding, which differs, is amplified at the recipe's own rate.
-    """
+    """Up to the first step: from there on rounding, which differs, is amplified at the recipe's own rate."""
     assert in_all(2, train, trained.file, tmp_path / "two", trained.words, limit=LIMIT) == [0, 0]
     one, two = losses(trained.output), losses(tmp_path / "two")
-    if not settings_of(trained.file)["MODEL.DROP_PATH"]:
-        assert two[0] == pytest.approx(one[0], abs=2e-3)
+    assert two[0] == pytest.approx(one[0], abs=2e-3)
     assert len(two) == len(one) and all(math.isfinite(number) for line in two for number in line)
     shutil.rmtree(tmp_path)
 
 
 def learn_exactly(file: str, root: Path, path: Path) -> int:
     """Two steps in float64 on the process's part of each batch; the first process writes the weights."""
-    cfg = load_config(str(ROOT / file), words(file, root, **{"SOLVER.OPTIMIZER_NAME": "SGD", "MODEL.DROP_PATH": 0.0}))
+    cfg = load_config(str(ROOT / file), words(file, root, **{"SOLVER.OPTIMIZER_NAME": "SGD"}))
     cfg.defrost()
     cfg.MODEL.PRECISION, cfg.MODEL.CHANNELS_LAST, cfg.SOLVER.WEIGHT_DECAY = "fp32", False, 0.0
     generator = torch.Generator().manual_seed(1)
