@@ -67,7 +67,10 @@ def test_machines_copy_what_they_see(tmp_path: Path, server: Postgres) -> None:
     folders = [machine.folder() for machine in (first, second)]
     found = [(folder, record) for folder in folders for record in records(folder)]
     assert sorted(record["number"] for _, record in found) == list(range(len(found))), text  # each has one folder
-    assert sum(record["state"] == "finished" and record["iterations"] == EPOCHS for _, record in found) == 8, text
+    # A trainer that is paused between its checkpoint and its line has trained an epoch that no row tells of.
+    lacking = [EPOCHS - record["iterations"] for _, record in found if record["state"] == "finished"]
+    unseen = [len(record["starts"]) for _, record in found if record["state"] == "finished"]
+    assert len(lacking) == 8 and all(0 <= n <= most for n, most in zip(lacking, unseen, strict=True)), text
     heirs = [(folder, record) for folder, record in found if "parent_trial" in record]
     assert heirs, text
     for folder, heir in heirs:

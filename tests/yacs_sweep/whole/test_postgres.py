@@ -399,7 +399,8 @@ print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"""
         (taken,) = [row for row in gamma.summary()["trials"] if row["host"] == "gamma" and row["state"] == "lost"]
         here = json.loads((gamma.folder() / taken["name"] / "trial.json").read_text())
         assert here["state"] == "lost", outputs
-        assert "sent no heartbeat" in gamma.text, outputs
+        # By its supervisor, or first by another machine, which sees the lease end.
+        assert "sent no heartbeat" in gamma.text or "its agent was taken for dead" in gamma.text, outputs
         assert "the storage answers again" in outputs
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
