@@ -30,7 +30,7 @@ class MaxPooling(nn.Module):
 class GeM(nn.Module):
     """Generalised-mean pooling [B, C, H, W] to [B, C, 1, 1] with a learnt exponent (Radenović et al., TPAMI 2019).
 
-    The exponent 1 is the average, a large one the maximum; values below `eps` count as `eps`. Computed in float32.
+    The exponent 1 is the average, a large one the maximum; values below `eps` count as `eps`. Computed in float32 at least.
     """
 
     def __init__(self, exponent: float = 3.0, eps: float = 1e-6) -> None:
@@ -40,7 +40,7 @@ class GeM(nn.Module):
 
     def forward(self, feature_map: Tensor) -> Tensor:
         with no_autocast(feature_map):
-            powers = feature_map.float().clamp(min=self.eps).pow(self.p)
+            powers = full_precision(feature_map).clamp(min=self.eps).pow(self.p)
             return F.adaptive_avg_pool2d(powers, 1).pow(1 / self.p)
 
 
