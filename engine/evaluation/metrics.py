@@ -19,13 +19,10 @@ Equal distances keep the gallery's order. Queries without a match are not counte
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from engine.evaluation.distances import FloatArray, IntArray
 
@@ -110,27 +107,15 @@ class RankingMeter:
         Raises:
             ValueError: a distance is NaN. No distance compares as smaller than NaN, so the query would rank best.
         """
-        # As many threads as torch has: numpy computes on a row without holding the others up.
-        starts = range(0, len(distances), QUERIES_AT_ONCE)
-        rows = [distances[start : start + QUERIES_AT_ONCE] for start in starts]
-        threads = min(torch.get_num_threads(), len(rows))
-        spare: SimpleQueue[RowBuffers] = SimpleQueue()
-        for _ in range(threads):
-            spare.put(RowBuffers.for_rows_of(distances))
+        buffers = RowBuffers.for_rows_of(distances)
+        for start in range(0, len(distances), QUERIES_AT_ONCE):
+            self._add(first_query + start, distances[start : start + QUERIES_AT_ONCE], buffers)
 
-        def find(start: int, few: FloatArray) -> Matches:
-            buffers = spare.get()
-            try:
-                return self.find_matches(first_query + start, few, buffers)
-            finally:
-                spare.put(buffers)
-
-        with ThreadPoolExecutor(max(1, threads)) as pool:
-            for start, few, found in zip(starts, rows, pool.map(find, starts, rows), strict=True):
-                self._add(first_query + start, few, found)
-
-    def _add(self, first_query: int, distances: FloatArray, found: Matches) -> None:
-        """Adds a few queries by their distances and the matches found with them."""
+    def _add(self, first_query: int, distances: FloatArray, buffers: RowBuffers) -> None:
+        """Adds the distances of a few queries."""
+        if distances.size and np.isnan(distances.max()):  # max is NaN as soon as one is, and is the cheapest test
+            raise ValueError("distances are not numbers (NaN): the features are too large to be compared")
+        found = self.find_matches(first_query, distances, buffers)
         ends = np.cumsum(found.counts)
         begins = ends - found.counts
         places = np.arange(1, len(found.ranks) + 1) - np.repeat(begins, found.counts)
@@ -156,13 +141,7 @@ class RankingMeter:
         self._cmc_sum += np.bincount(np.minimum(first, max_rank), minlength=max_rank + 1)[:-1].cumsum()
 
     def find_matches(self, first_query: int, distances: FloatArray, buffers: RowBuffers) -> Matches:
-        """Finds and ranks the matches of the queries first_query ..., by their `distances` [N, gallery].
-
-        Raises:
-            ValueError: a distance is NaN.
-        """
-        if distances.size and np.isnan(distances.max()):  # max is NaN as soon as one is, and is the cheapest test
-            raise ValueError("distances are not numbers (NaN): the features are too large to be compared")
+        """Finds and ranks the matches of the queries first_query ..., by their `distances` [N, gallery]."""
         number = len(distances)
         queries = slice(first_query, first_query + number)
         start = self._start[queries]
