@@ -16,7 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.config import load_config
-from utils.errors import Stopped, TrainerError
+from utils.command_line import config_parser, exit_status
+from utils.errors import TrainerError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
 from utils.text import not_allowed
@@ -37,9 +38,7 @@ def _owner(word: str) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = config_parser(__doc__, of="network")
     parser.add_argument("source", metavar="IN", help="file of weights, in anyone's names")
     parser.add_argument("out", metavar="OUT", type=Path, help="file to write")
     parser.add_argument(
@@ -50,14 +49,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="whose names: plain is a state dict of this trainer; backbone is its backbone alone, without a prefix",
     )
     parser.add_argument(
-        "--config_file",
-        "--config-file",
-        "--cfg",
-        required=True,
-        metavar="FILE",
-        help="configuration of the network, as in configs/",
-    )
-    parser.add_argument(
         "overrides", nargs="*", metavar="KEY VALUE", help="settings that override FILE, as for train.py"
     )
     return parser
@@ -65,7 +56,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
-    try:
+
+    def run() -> None:
         args = make_parser().parse_intermixed_args(argv)
         with stopped_by_signals(), log_to_stderr("convert.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
@@ -74,16 +66,9 @@ def main(argv: list[str] | None = None) -> int:
 
             cfg = with_checkpoint_settings(cfg, args.source, args.overrides[::2])
             line = convert_weights(cfg, args.source, args.out, args.to)
-    except TrainerError as error:
-        for line in str(error).splitlines():
-            print(f"convert.py: {line}", file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        return 128 + stopped.signum
-    except KeyboardInterrupt:  # before signals are handled
-        return 130
-    print(line)
-    return 0
+        print(line)
+
+    return exit_status("convert.py", run, invalid=(TrainerError,))
 
 
 if __name__ == "__main__":

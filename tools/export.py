@@ -16,25 +16,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.config import load_config
-from utils.command_line import parse_words
-from utils.errors import Stopped, TrainerError
+from utils.command_line import config_parser, exit_status, parse_words
+from utils.errors import TrainerError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--config_file",
-        "--config-file",
-        "--cfg",
-        required=True,
-        metavar="FILE",
-        help="configuration of the experiment, as in configs/",
-    )
+    parser = config_parser(__doc__)
     parser.add_argument(
         "--weights",
         default="",
@@ -50,27 +40,21 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
-    try:
+
+    def run() -> None:
         args = parse_words(make_parser(), argv)
         with stopped_by_signals(), log_to_stderr("export.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.export import export_onnx
 
             export = export_onnx(cfg, args.weights, Path(args.output), args.overrides[::2])
-    except TrainerError as error:
-        for line in str(error).splitlines():
-            print(f"export.py: {line}", file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        return 128 + stopped.signum
-    except KeyboardInterrupt:  # before signals are handled
-        return 130
-    height, width = export.size
-    print(
-        f"{args.output}: images [batch, 3, {height}, {width}] to features [batch, {export.channels}]; differs from"
-        f" PyTorch by {export.difference:.1e}"
-    )
-    return 0
+        height, width = export.size
+        print(
+            f"{args.output}: images [batch, 3, {height}, {width}] to features [batch, {export.channels}]; differs from"
+            f" PyTorch by {export.difference:.1e}"
+        )
+
+    return exit_status("export.py", run, invalid=(TrainerError,))
 
 
 if __name__ == "__main__":

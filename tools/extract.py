@@ -17,25 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import DatasetError
 from engine.config import load_config
-from utils.command_line import parse_words
-from utils.errors import ConfigError, Stopped, TrainerError
+from utils.command_line import config_parser, exit_status, parse_words
+from utils.errors import ConfigError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--config_file",
-        "--config-file",
-        "--cfg",
-        required=True,
-        metavar="FILE",
-        help="configuration of the experiment, as in configs/",
-    )
+    parser = config_parser(__doc__)
     parser.add_argument(
         "--weights",
         default="",
@@ -52,23 +42,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
-    try:
+
+    def run() -> None:
         args = parse_words(make_parser(), argv)
         with stopped_by_signals(), log_to_stderr("extract.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
             from engine.inference import extract_run
 
             number, length = extract_run(cfg, args.weights, args.images, args.out, args.overrides[::2])
-    except (TrainerError, DatasetError) as error:
-        for line in str(error).splitlines():
-            print(f"extract.py: {line}", file=sys.stderr)
-        return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
-    except Stopped as stopped:
-        return 128 + stopped.signum
-    except KeyboardInterrupt:  # before signals are handled
-        return 130
-    print(f"{args.out}: {number} features of length {length}")
-    return 0
+        print(f"{args.out}: {number} features of length {length}")
+
+    return exit_status("extract.py", run, invalid=(ConfigError, DatasetError))
 
 
 if __name__ == "__main__":

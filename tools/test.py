@@ -19,25 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import DatasetError
 from engine.config import load_config
-from utils.command_line import parse_words
-from utils.errors import ConfigError, Stopped, TrainerError
+from utils.command_line import config_parser, exit_status, parse_words
+from utils.errors import ConfigError
 from utils.logger import log_to_stderr
 from utils.signals import stopped_by_signals
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--config_file",
-        "--config-file",
-        "--cfg",
-        required=True,
-        metavar="FILE",
-        help="configuration of the experiment, as in configs/",
-    )
+    parser = config_parser(__doc__)
     parser.add_argument(
         "--weights",
         default="",
@@ -61,8 +51,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
-    parser = make_parser()
-    try:
+
+    def run() -> None:
+        parser = make_parser()
         args = parse_words(parser, argv)
         if args.visualize < 0:
             parser.error(f"--visualize: {args.visualize} is not allowed; give the number of queries to draw")
@@ -73,15 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 
             out, files = args.out or Path(cfg.OUTPUT_DIR) / "test", ResultFiles(args.json, args.csv)
             test_run(cfg, args.weights, args.visualize, out, files=files, given=args.overrides[::2])
-    except (TrainerError, DatasetError) as error:
-        for line in str(error).splitlines():
-            print(f"test.py: {line}", file=sys.stderr)
-        return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
-    except Stopped as stopped:
-        return 128 + stopped.signum
-    except KeyboardInterrupt:  # before signals are handled
-        return 130
-    return 0
+
+    return exit_status("test.py", run, invalid=(ConfigError, DatasetError))
 
 
 if __name__ == "__main__":

@@ -15,23 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import engine
 from data import DatasetError
 from engine.config import load_config
-from utils.command_line import parse_words
+from utils.command_line import config_parser, parse_words
 from utils.errors import TrainerError
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--config_file",
-        "--config-file",
-        "--cfg",
-        required=True,
-        metavar="FILE",
-        help="configuration of the experiment, as in configs/",
-    )
+    parser = config_parser(__doc__)
     parser.add_argument(
         "overrides",
         nargs=argparse.REMAINDER,
