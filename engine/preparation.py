@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from yacs.config import CfgNode
 
 from data.loading import UNREADABLE
 from engine.distributed import ProcessGroup
+from engine.solver import cosine
 from modeling.model import ReIDModel
 from modeling.preparation import Preparation
 
@@ -122,8 +122,8 @@ class PreparationLoop:
             return float(
                 solver.WARMUP_LR_INIT + epoch / solver.WARMUP_EPOCHS * (solver.BASE_LR - solver.WARMUP_LR_INIT)
             )
-        half = (1 + math.cos(math.pi * epoch / solver.MAX_EPOCHS)) / 2
-        return float(solver.LR_MIN + (solver.BASE_LR - solver.LR_MIN) * half)
+        share = cosine(epoch + 1, start=0, end=solver.MAX_EPOCHS, minimum=0)
+        return float(solver.LR_MIN + (solver.BASE_LR - solver.LR_MIN) * share)
 
     def mean_loss(self) -> float:
         """Returns the mean loss of the epoch's steps so far; waits for the device."""

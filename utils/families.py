@@ -19,6 +19,7 @@ from typing import Any
 
 from utils.errors import ConfigError
 from utils.own_code import remember
+from utils.text import not_allowed
 
 Builder = Callable[..., Any]
 OWN_FILE = "FILE.py:NAME"  # how messages write the form of a builder in a user's own file
@@ -54,11 +55,7 @@ class Family:
         if file.endswith(".py"):
             problem = _file_problem(file, builder)
             return problem if Path(file).exists() else f"{problem}; {self._where()}"
-        near = difflib.get_close_matches(name, self.names, n=1)
-        *first, last = self.forms
-        return f"{name!r} is not allowed; choose {', '.join(first)} or {last}" + (
-            f"; did you mean {near[0]}?" if near else ""
-        )
+        return not_allowed(name, self.forms, self.names)
 
     def builder(self, name: str) -> Builder:
         """Imports the builder of a name.

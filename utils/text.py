@@ -20,10 +20,16 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def not_allowed(value: object, choices: Sequence[object]) -> str:
-    """Writes the error for a value that is none of the choices, with the one that resembles it as a suggestion."""
-    *first, last = names = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(str(value), names, n=1)
+def not_allowed(value: object, choices: Sequence[object], names: Sequence[str] | None = None) -> str:
+    """Writes the error for a value that is none of the choices, with the one that resembles it as a suggestion.
+
+    Args:
+        value: what was given.
+        choices: what is allowed.
+        names: those that may be suggested; None: all.
+    """
+    *first, last = told = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(value), told if names is None else names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{value!r} is not allowed; choose {', '.join(first)} or {last}{hint}"
 

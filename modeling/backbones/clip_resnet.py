@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from modeling.backbones.layers import require_size
 from modeling.backbones.vit import resize_positions
 from modeling.clip.images import ClipEncoder, ClipFeatures
 from modeling.clip.text import TextShape
 from modeling.clip.transformer import HEAD_WIDTH
-from utils.errors import ConfigError
 
 
 class Bottleneck(nn.Module):
@@ -152,8 +152,5 @@ def build(cfg: CfgNode) -> ClipResNet:
     Raises:
         ConfigError: the images are smaller than a place of its feature map.
     """
-    step = 16 * cfg.MODEL.LAST_STRIDE
-    for key in ("SIZE_TRAIN", "SIZE_TEST"):
-        if min(cfg.INPUT[key]) < step:
-            raise ConfigError(f"INPUT.{key}: {list(cfg.INPUT[key])} is smaller than a patch of {step}x{step}")
+    require_size(cfg, 16 * cfg.MODEL.LAST_STRIDE)
     return ClipResNet(cfg.INPUT.SIZE_TRAIN, cfg.MODEL.LAST_STRIDE)

@@ -11,15 +11,12 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from modeling.backbones.layers import number_parts
+from modeling.backbones.layers import number_parts, require_size
 from modeling.backbones.side_information import SideInformation
-from modeling.backbones.vit import resize_positions
+from modeling.backbones.vit import PATCH, patch_grid, resize_positions
 from modeling.clip.images import ClipEncoder, ClipFeatures
 from modeling.clip.text import TextShape
 from modeling.clip.transformer import HEAD_WIDTH, Transformer
-from utils.errors import ConfigError
-
-PATCH = 16  # pixels
 
 
 class ClipViT(ClipEncoder, SideInformation):
@@ -38,7 +35,6 @@ class ClipViT(ClipEncoder, SideInformation):
     """
 
     options = ("STRIDE_SIZE", "SIE_CAMERA", "SIE_VIEW")
-    added = ("sie_embed",)
     file = "ViT-B-16.pt"
 
     def __init__(
@@ -54,7 +50,7 @@ class ClipViT(ClipEncoder, SideInformation):
         sie_view: bool = False,
         sie_weight: float = 1.0,
     ) -> None:
-        grid = [(pixels - PATCH) // step + 1 for pixels, step in zip(size, stride, strict=True)]
+        grid = patch_grid(size, stride)
         super().__init__(grid, (width, width, features), text)
         self.use_origins(camera=sie_camera, view=sie_view, weight=sie_weight)
         scale = width**-0.5
@@ -100,9 +96,7 @@ def build(cfg: CfgNode) -> ClipViT:
     Raises:
         ConfigError: the images are smaller than a patch.
     """
-    for key in ("SIZE_TRAIN", "SIZE_TEST"):
-        if min(cfg.INPUT[key]) < PATCH:
-            raise ConfigError(f"INPUT.{key}: {list(cfg.INPUT[key])} is smaller than a patch of {PATCH}x{PATCH}")
+    require_size(cfg, PATCH)
     model = cfg.MODEL
     return ClipViT(
         cfg.INPUT.SIZE_TRAIN,

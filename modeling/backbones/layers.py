@@ -1,4 +1,4 @@
-"""Numbers of a backbone's layers, by which layer-wise learning-rate decay goes."""
+"""Helpers of backbones: numbers of layers, for layer-wise learning-rate decay, and a check of image sizes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 
 from torch import nn
+from yacs.config import CfgNode
+
+from utils.errors import ConfigError
 
 _NUMBERED = re.compile(r"(?:[^.\d][^.]*\.)+?\d+(?=\.)")  # as layer1.0 in layer1.0.conv1.weight
 
@@ -35,3 +38,10 @@ def number_parts(names: Iterable[str]) -> dict[str, int]:
             layers[match[0]] = max(numbers.values(), default=-1) + 1
         numbers[name] = layers[match[0]] if match is not None else max(numbers.values(), default=0)
     return numbers
+
+
+def require_size(cfg: CfgNode, least: int) -> None:
+    """Raises ConfigError where images for training or evaluation are smaller than a patch of `least` pixels a side."""
+    for key in ("SIZE_TRAIN", "SIZE_TEST"):
+        if min(cfg.INPUT[key]) < least:
+            raise ConfigError(f"INPUT.{key}: {list(cfg.INPUT[key])} is smaller than a patch of {least}x{least}")

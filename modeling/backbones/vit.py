@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from modeling.backbones.drop_path import DropPath
+from modeling.backbones.layers import require_size
 from modeling.backbones.side_information import SideInformation
 from modeling.precision import full_precision
 from utils.errors import ConfigError
@@ -113,11 +114,6 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv2d(3, channels, PATCH, stride=(stride[0], stride[1]))
         nn.init.normal_(self.proj.weight, std=math.sqrt(2 / (PATCH * PATCH * channels)))
 
-    def grid(self, size: Sequence[int]) -> tuple[int, int]:
-        """Computes how many patches lie one below the other, and beside each other, in an image of `size` pixels."""
-        down, across = ((pixels - PATCH) // step + 1 for pixels, step in zip(size, self.proj.stride, strict=True))
-        return down, across
-
     def forward(self, images: Tensor) -> Tensor:
         embedded: Tensor = self.proj(images)
         return embedded
@@ -156,7 +152,7 @@ class VisionTransformer(SideInformation):
         self.depth = depth
         self.use_origins(camera=sie_camera, view=sie_view, weight=sie_weight)
         self.patch_embed = PatchEmbedding(channels, stride)
-        self.grid = self.patch_embed.grid(size)
+        self.grid = patch_grid(size, stride)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], channels))
         rates = (drop_path * number / max(depth - 1, 1) for number in range(depth))
@@ -250,6 +246,12 @@ class VisionTransformer(SideInformation):
         )
 
 
+def patch_grid(size: Sequence[int], stride: Sequence[int]) -> tuple[int, int]:
+    """Computes how many patches lie one below the other, and beside each other, in an image of `size` pixels."""
+    down, across = ((pixels - PATCH) // step + 1 for pixels, step in zip(size, stride, strict=True))
+    return down, across
+
+
 def resize_positions(positions: Tensor, grid: Sequence[int], wanted: Sequence[int]) -> Tensor:
     """Resizes position embeddings [1, 1 + N, C] from one grid of patches to another, bilinearly, as TransReID does.
 
@@ -272,9 +274,7 @@ def build(cfg: CfgNode) -> VisionTransformer:
         ConfigError: the images are smaller than a patch.
     """
     model = cfg.MODEL
-    for key in ("SIZE_TRAIN", "SIZE_TEST"):
-        if min(cfg.INPUT[key]) < PATCH:
-            raise ConfigError(f"INPUT.{key}: {list(cfg.INPUT[key])} is smaller than a patch of {PATCH}x{PATCH}")
+    require_size(cfg, PATCH)
     return VisionTransformer(
         ARCHITECTURES[model.NAME],
         cfg.INPUT.SIZE_TRAIN,

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from modeling.branch import Branch
-from modeling.heads.layers import make_classifier, make_neck, make_pooling, pooled
+from modeling.heads.layers import behind_neck, make_classifier, make_neck, make_pooling, pooled
 from modeling.model import ReIDModel
 
 
@@ -23,6 +23,4 @@ class Baseline(ReIDModel):
         self.classifier = make_classifier(cfg, channels, num_classes)
 
     def branches(self, output: Tensor, origins: Tensor | None = None) -> list[Branch]:
-        feature = pooled(self.gap, output)
-        necked = feature if self.bottleneck is None else self.bottleneck(feature)
-        return [Branch(feature, necked, self.classifier(necked) if self.training else None)]
+        return [behind_neck(pooled(self.gap, output), self.bottleneck, self.classifier)]

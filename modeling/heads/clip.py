@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 from modeling.branch import Branch
 from modeling.clip.images import ClipEncoder, ClipFeatures
 from modeling.clip.prompts import PromptStage
-from modeling.heads.layers import make_classifier, make_neck
+from modeling.heads.layers import behind_neck, make_classifier, make_neck
 from modeling.losses.criterion import IDENTITY, Term
 from modeling.losses.identity import Softmax
 from modeling.model import ReIDModel
@@ -49,17 +49,12 @@ class Clip(ReIDModel):
         earlier, last, projected = (full_precision(feature) for feature in output)
         return [
             Branch(earlier, earlier),
-            self._scored(last, self.bottleneck, self.classifier),
-            self._scored(projected, self.bottleneck_proj, self.classifier_proj),
+            behind_neck(last, self.bottleneck, self.classifier),
+            behind_neck(projected, self.bottleneck_proj, self.classifier_proj),
         ]
 
     def join(self, branches: list[Branch]) -> Tensor:
         return super().join(branches[1:])
-
-    def _scored(self, feature: Tensor, neck: nn.Module | None, classifier: nn.Module) -> Branch:
-        """Applies a neck and, in training, a classifier to a feature."""
-        necked = feature if neck is None else neck(feature)
-        return Branch(feature, necked, classifier(necked) if self.training else None)
 
 
 class TextClassifier(nn.Module):

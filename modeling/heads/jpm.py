@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from modeling.branch import Branch
-from modeling.heads.layers import make_classifier, make_neck
+from modeling.heads.layers import behind_neck, make_classifier, make_neck
 from modeling.model import ReIDModel
-from modeling.precision import full_precision
 from utils.errors import ConfigError
 
 
@@ -66,14 +65,10 @@ class JigsawPatches(ReIDModel):
             self.groups, number, channels
         )
         features = [self.b1(output)[:, 0], *local.unbind(0)]
-        return [self._branch(name, feature) for name, feature in zip(self._names(), features, strict=True)]
-
-    def _branch(self, name: str, feature: Tensor) -> Branch:
-        """Applies a branch's neck, and in training its classifier, to its features [B, C]."""
-        feature = full_precision(feature)
-        necked = self.get_submodule(f"bottleneck{name}")(feature)
-        scores = self.get_submodule(f"classifier{name}")(necked) if self.training else None
-        return Branch(feature, necked, scores)
+        return [
+            behind_neck(feature, self.get_submodule(f"bottleneck{name}"), self.get_submodule(f"classifier{name}"))
+            for name, feature in zip(self._names(), features, strict=True)
+        ]
 
     def join(self, branches: list[Branch]) -> Tensor:
         whole, *local = [branch.necked if self.compares_necked else branch.features for branch in branches]

@@ -65,9 +65,14 @@ class BranchLayers(nn.Module):
         self.classifier = make_classifier(cfg, channels, num_classes)
 
     def forward(self, features: Tensor) -> Branch:
-        features = full_precision(features)
-        necked = features if self.bottleneck is None else self.bottleneck(features)
-        return Branch(features, necked, self.classifier(necked) if self.training else None)
+        return behind_neck(features, self.bottleneck, self.classifier)
+
+
+def behind_neck(features: Tensor, neck: nn.Module | None, classifier: nn.Module) -> Branch:
+    """Applies a neck, if there is one, and in training a classifier to features [B, D], which become float32."""
+    features = full_precision(features)
+    necked = features if neck is None else neck(features)
+    return Branch(features, necked, classifier(necked) if classifier.training else None)
 
 
 def make_pooling(cfg: CfgNode) -> nn.Module:

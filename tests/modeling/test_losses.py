@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from modeling.losses.triplet import BatchHardTriplet, batch_hard_triplet_loss, r
 from modeling.losses.weighted_triplet import weighted_triplet_loss
 from modeling.settings import loss_problems
 from utils.errors import ConfigError, TrainerError
+
+Loss = Callable[[Tensor], Tensor]
 
 
 def config(**settings: object) -> CfgNode:
@@ -51,21 +54,26 @@ def triplet_by_the_book(features: Tensor, pids: list[int], margin: float | None)
     return torch.stack(terms).mean()
 
 
-@pytest.mark.parametrize("margin", [None, 0.3, 2.0])
-@pytest.mark.parametrize("pids", [[1, 1, 2, 2, 3, 3], [5, 5, 5, 5, 9, 7]], ids=["equal counts", "unequal counts"])
-def test_triplet_and_its_gradient_are_by_the_book(margin: float | None, pids: list[int]) -> None:
+def assert_same_with_gradients(ours: Loss, theirs: Loss) -> Tensor:
+    """Compares two losses of six features in float64, and their gradients; returns the features."""
     values = torch.randn(6, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     gradients, losses = [], []
-    for loss in (
-        lambda f: batch_hard_triplet_loss(f, torch.tensor(pids), margin),
-        lambda f: triplet_by_the_book(f, pids, margin),
-    ):
+    for loss in (ours, theirs):
         features = values.clone().requires_grad_()
         losses.append(loss(features))
         torch.autograd.backward(losses[-1])
         gradients.append(features.grad)
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
+    return features
+
+
+@pytest.mark.parametrize("margin", [None, 0.3, 2.0])
+@pytest.mark.parametrize("pids", [[1, 1, 2, 2, 3, 3], [5, 5, 5, 5, 9, 7]], ids=["equal counts", "unequal counts"])
+def test_triplet_and_its_gradient_are_by_the_book(margin: float | None, pids: list[int]) -> None:
+    assert_same_with_gradients(
+        lambda f: batch_hard_triplet_loss(f, torch.tensor(pids), margin), lambda f: triplet_by_the_book(f, pids, margin)
+    )
 
 
 def weighted_triplet_by_the_book(features: Tensor, pids: list[int]) -> Tensor:
@@ -83,18 +91,9 @@ def weighted_triplet_by_the_book(features: Tensor, pids: list[int]) -> Tensor:
 
 @pytest.mark.parametrize("pids", [[1, 1, 2, 2, 3, 3], [5, 5, 5, 5, 9, 7]], ids=["equal counts", "unequal counts"])
 def test_weighted_triplet_and_its_gradient_are_by_the_book(pids: list[int]) -> None:
-    values = torch.randn(6, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    gradients, losses = [], []
-    for loss in (
-        lambda f: weighted_triplet_loss(f, torch.tensor(pids)),
-        lambda f: weighted_triplet_by_the_book(f, pids),
-    ):
-        features = values.clone().requires_grad_()
-        losses.append(loss(features))
-        torch.autograd.backward(losses[-1])
-        gradients.append(features.grad)
-    torch.testing.assert_close(losses[0], losses[1])
-    torch.testing.assert_close(gradients[0], gradients[1])
+    features = assert_same_with_gradients(
+        lambda f: weighted_triplet_loss(f, torch.tensor(pids)), lambda f: weighted_triplet_by_the_book(f, pids)
+    )
     assert torch.autograd.gradcheck(lambda f: weighted_triplet_loss(f, torch.tensor(pids)), (features,))
 
 
