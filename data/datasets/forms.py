@@ -135,7 +135,7 @@ class Layout:
         return (request.root / folder for folder in ([request.given] if request.given else form.usual))
 
     def _other(self, other: Form, folder: Path) -> str:
-        """Describes a form that is there too."""
+        """Writes for the log another form of the data set that is on the disk beside the one read."""
         return f"; {other.layout} is {other.name}, in {folder}" if other.layout else f"; {other.name} it is in {folder}"
 
     def _dataset(self, name: str, parts: Parts, notes: tuple[str, ...]) -> ReIDDataset:

@@ -71,11 +71,11 @@ class Source(Protocol):
 
     @property
     def mark(self) -> str:
-        """Path below the data set's folder that is there where the source is."""
+        """Returns the path below the data set's folder that exists where the source does."""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Paths below the data set's folder that are read; folders end with a slash."""
+        """Returns the paths below the data set's folder that are read; folders end with a slash."""
 
     def read(self, reading: Reading) -> list[Found]:
         """Reads the images, in order; raises DatasetError where something is missing or named otherwise."""

@@ -19,7 +19,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Labels:
-    """What protocols look at in a data set besides identities and cameras.
+    """Labels of a data set that protocols use besides identities and cameras.
 
     `protocol` is the set's own; `tracks` has the number of each gallery image's track, `clothes` those of the clothes of each
     query, then of each gallery image. Both are empty where they are unknown or not needed.

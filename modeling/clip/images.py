@@ -1,4 +1,4 @@
-"""What CLIP's image encoders have in common as backbones."""
+"""Base class of the backbones that are CLIP's image encoders."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _PATTERNS = {"*": r"(.+)", "#": r"(\d+)"}
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a tensor on its way, beside its name.
+    """Change of a tensor's values, in both directions, where a new name is not enough.
 
     Attributes:
         read: makes ours of theirs; called with (value, expected, backbone): the tensor of the file, that of the

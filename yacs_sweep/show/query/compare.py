@@ -202,14 +202,20 @@ def _best_text(snapshot: Snapshot) -> str:
 
 
 def _alike_text(found: Mapping[str, Any], noun: str) -> str:
-    """Says how many points cannot be told apart from the best; empty where nothing is known."""
+    """Counts in words the points that may be as good as the best; empty where nothing is known."""
     others = len(found["alike"])
     return f"{counted(others, 'point')} cannot be told apart from it" if others else ""
 
 
+def best_params(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the parameters of a sweep's best; empty without one."""
+    params: Mapping[str, Any] = (found["best"] or {}).get("params") or {}
+    return params
+
+
 def _parameters(found: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """Formats what was searched: each parameter's distribution, and its value in the best, of both sweeps."""
-    best = [(each["best"] or {}).get("params") or {} for each in found]
+    best = [best_params(each) for each in found]
     names = dict.fromkeys(
         name for each, params in zip(found, best, strict=True) for name in (*each["searched"], *params)
     )

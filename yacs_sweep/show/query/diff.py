@@ -50,7 +50,7 @@ class Side:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What the trainer was given: its words, and what stands beside them.
+        """Returns what the trainer was given: its words, and the parts of the start that are not words.
 
         The trial's own folder is `{dir}` in it, the sweep's `{sweep}`, its name and id `{trial}`.
         """

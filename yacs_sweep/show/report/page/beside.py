@@ -11,7 +11,7 @@ from ....base.values import finite_number
 from ....base.wording import sentence
 from ....records.folder import better
 from ...lines import Contrast
-from ...query.compare import common_of, common_text, difference, summary_rows, sweep_summary, verdict_text
+from ...query.compare import best_params, common_of, common_text, difference, summary_rows, sweep_summary, verdict_text
 from ...snapshot import Snapshot
 from ..columns import column
 from ..data import Sweep, Trial, is_finished, text_of
@@ -76,11 +76,11 @@ def answer(pair: Pair) -> str:
 
 def _parameters(pair: Pair, found: Sequence[Mapping[str, Any]]) -> str:
     """Writes the table of parameters: first those that were searched in one sweep and fixed in the other."""
-    names = list(dict.fromkeys(name for each in found for name in (*each["searched"], *_best_params(each))))
+    names = list(dict.fromkeys(name for each in found for name in (*each["searched"], *best_params(each))))
     kinds = {name: [_kind(findings.whole, name) for findings in pair.findings] for name in names}
     order = {"searched": 0, "fixed": 1, "not set": 2}
     apart = [name for name in names if len(set(kinds[name])) > 1]
-    best = [_best_params(each) for each in found]
+    best = [best_params(each) for each in found]
     contrast = Contrast.of_values({name: [params[name] for params in best if name in params] for name in names})
     rows = []
     for name in [
@@ -107,12 +107,6 @@ def _parameters(pair: Pair, found: Sequence[Mapping[str, Any]]) -> str:
         if rows
         else '<p class="lead">Neither has a parameter.</p>'
     )
-
-
-def _best_params(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the parameters of a sweep's best; empty without one."""
-    params: Mapping[str, Any] = (found["best"] or {}).get("params") or {}
-    return params
 
 
 def _kind(sweep: Sweep, name: str) -> str:
