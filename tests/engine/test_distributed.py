@@ -191,6 +191,7 @@ def test_what_one_process_finds_ends_both_and_is_in_the_log(
 def wait_for_the_other(path: Path) -> int:
     """One of two processes, of which the second leaves without a word."""
     with open_process_group(torch.device("cpu")) as group:
+        group.all_reduce_max(0)  # both are connected
         if not group.is_first:
             return 3
         try:
