@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
+from ..base.shipped import install_command
 from .line_files import CsvLines, JsonLines, Reader
 from .names import FIELD, Names
 from .numbers import LeftOut
@@ -58,7 +59,7 @@ def check_formats(sources: tuple[FileSource, ...], where: str) -> None:
     if any(source.format == "tensorboard" for source in sources) and not _has_tensorboard():
         raise ConfigError(
             f"{where}: files: reading TensorBoard's event files needs the package tensorboard in the launcher's "
-            "environment: pip install tensorboard"
+            f"environment: {install_command('tensorboard')}"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..base.errors import ConfigError
+from ..base.shipped import EXTRAS, install_command
 from ..base.wording import did_you_mean
 from ..records.folder import SweepPaths
 
@@ -23,7 +24,6 @@ _COMMA = re.compile(rf",(?=\s*(?:{'|'.join(NAMES)})(?:=|,|\s*$))")
 UPLOADS = "uploads"  # the line with which a recorder's process says that it uploads files
 _SECRET = re.compile(r"((?:^|&)[^=&]*(?:pass|pwd|token|secret|key)[^=&]*=)([^&]+)", re.IGNORECASE)  # in a query
 RECORDED = "recorded.json"  # what a recorder has of a trial, in `{sweep}/{recorder}/{trial}`
-_INSTALL = {TENSORBOARD: "tensorboard", MLFLOW: "mlflow-skinny"}  # what pip calls the packages
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,10 @@ def scrubbed(text: str, target: Target) -> str:
 def missing_packages(targets: Sequence[Target]) -> list[str]:
     """Lists, a line each, the packages that the recorders lack, with the command that installs them."""
     return [
-        f"--record {target.name}: needs the package {_INSTALL[target.name]}; "
-        f"install it with: pip install {_INSTALL[target.name]}"
+        f"--record {target.name}: needs the package {' '.join(EXTRAS[target.name])}; "
+        f"install it with: {install_command(target.name)}"
         for target in targets
-        if target.name in _INSTALL and importlib.util.find_spec(target.name) is None
+        if target.name in EXTRAS and importlib.util.find_spec(target.name) is None
     ]
 
 

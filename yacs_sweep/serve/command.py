@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 
 from ..base.errors import ConfigError
+from ..base.shipped import install_command
 from ..base.streams import print_lines
 from ..show.report.cli import ReportOptions
 from ..show.report.cli import main as report_main
@@ -32,7 +33,7 @@ def serve(options: ReportOptions) -> int:
     if missing:
         raise ConfigError(
             f"--serve: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed: "
-            "pip install 'yacs-sweep[web]'"
+            f"{install_command('web')}"
         )
     from ..show.query.sweeps import find_sweeps
     from .app import Settings, run  # after the check: it imports the packages

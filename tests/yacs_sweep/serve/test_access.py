@@ -362,6 +362,6 @@ def test_a_missing_package_is_named(
 
     monkeypatch.setattr(command, "PACKAGES", ("starlette", "no_such_package"))
     assert command.main(["--serve", "--sweep_id", ID]) == 2
-    assert (
-        capsys.readouterr().err == "error: --serve: no_such_package is not installed: pip install 'yacs-sweep[web]'\n"
+    assert capsys.readouterr().err == (
+        "error: --serve: no_such_package is not installed: pip install 'starlette>=0.40' 'uvicorn>=0.30'\n"
     )

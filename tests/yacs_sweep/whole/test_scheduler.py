@@ -259,7 +259,7 @@ def test_without_ax_one_line_says_what_to_install(tmp_path: Path) -> None:
     hidden = environment(tmp_path, PYTHONPATH=str(tmp_path / "hidden"))
     ran = sweep(tmp_path, "--sweep-config", tmp_path / "s.yaml", *QUIET, env=hidden)
     assert ran.code == 2
-    assert "scheduler engine ax: Ax is not installed: pip install 'yacs-sweep[ax]'" in ran.err
+    assert "scheduler engine ax: Ax is not installed: pip install 'ax-platform>=1.3'" in ran.err
     assert "Traceback" not in ran.err and ran.sweeps == [] and not (tmp_path / "log").exists()
 
 

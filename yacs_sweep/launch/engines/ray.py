@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...base.errors import ConfigError
+from ...base.shipped import install_command
 from ...base.wording import counted
 from ...records.folder import SweepPaths
 
@@ -66,7 +67,7 @@ class Ray:
         try:
             import ray
         except ImportError:
-            raise ConfigError("--engine ray: Ray is not installed: pip install 'yacs-sweep[ray]'") from None
+            raise ConfigError(f"--engine ray: Ray is not installed: {install_command('ray')}") from None
         unknown = [key for key in settings if key not in KEYS and not key.startswith("resources.")]
         if unknown:
             known = ", ".join((*KEYS, "resources.NAME"))

@@ -15,6 +15,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ...base.shipped import install_command
 from ...base.wording import clipped, counted
 from ...spec.sweep import SweepSpec
 from ..sampling import model_seed
@@ -46,7 +47,7 @@ def import_ax() -> None:
     except ImportError as error:
         name = (error.name or "").partition(".")[0]
         why = "Ax is not installed" if name == "ax" else f"Ax cannot be imported ({clipped(str(error))})"
-        raise SourceError(f"scheduler engine ax: {why}: pip install 'yacs-sweep[ax]'") from None
+        raise SourceError(f"scheduler engine ax: {why}: {install_command('ax')}") from None
     ROOT_STREAM_HANDLER.setLevel(logging.CRITICAL)
 
 

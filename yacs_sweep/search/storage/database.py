@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from ...base.errors import ConfigError
+from ...base.shipped import install_command
 from ...base.values import to_json
 from ...records.folder import TrialRecord, folder_name
 from .connections import without_idle_connections
@@ -84,9 +85,7 @@ def make_engine(text: str) -> sa.Engine:
         return without_idle_connections(sa.create_engine(url, **settings(url)))
     except ImportError as error:
         if url.drivername == "postgresql+psycopg":
-            raise ConfigError(
-                "--storage: PostgreSQL needs psycopg: pip install 'yacs-sweep[postgres]' (or 'psycopg[binary]')"
-            ) from None
+            raise ConfigError(f"--storage: PostgreSQL needs psycopg: {install_command('postgres')}") from None
         raise ConfigError(f"--storage: {error.name or error}: the database's driver is not installed") from None
     except sa.exc.SQLAlchemyError as error:
         raise ConfigError(f"--storage: cannot use that database: {first_line(error)}") from None

@@ -231,7 +231,7 @@ class RayCase(Case):
 
     def uninstall(self) -> str:
         self.monkeypatch.setitem(sys.modules, "ray", None)
-        return "yacs-sweep[ray]"
+        return "pip install 'ray>=2.40'"
 
     def unplug(self) -> None:
         self.deaf = True
