@@ -30,6 +30,7 @@ TRAINER_TOOLS = (
     "convert",
     "make_synthetic",
     "config_reference",
+    "readability",
 )  # have make_parser()
 
 HEAD = """\
