@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes what the programs print, and leaves out no message of any wing, nor of the trainer."""
+"""docs/messages/ quotes what the programs print, and leaves out no message of any wing, nor of the trainer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.documents import ROOT
 
-DOCUMENT = ROOT / "docs" / "troubleshooting.md"
+PAGES = sorted((ROOT / "docs" / "messages").glob("*.md"))
 ROOMS = ("yacs_sweep", "configs", "engine", "data", "modeling", "utils", "tools")
 SAYS = {"say", "note", "_note", "SweepError", "ConfigError"}  # calls whose first argument people read
 # What tells a sweep's ordinary course, what `--test-patterns` shows, and texts that consist of others.
@@ -258,10 +258,17 @@ def fits(quote: str, text: str) -> bool:
     return True
 
 
+@cache
+def lines() -> list[str]:
+    """Every line of all pages."""
+    return [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
+
+
+@cache
 def quotes() -> list[str]:
-    """The left column of the document's tables."""
-    rows = re.findall(r"^\| (`+)(.+?)\1 \| ", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    return [row.strip().replace("\\|", "|") for _, row in rows]
+    """The left column of the pages' tables."""
+    rows = [found for line in lines() if (found := re.match(r"\| (`+)(.+?)\1 \| ", line))]
+    return [row[2].strip().replace("\\|", "|") for row in rows]
 
 
 def test_what_is_quoted_is_in_the_source() -> None:
@@ -271,7 +278,7 @@ def test_what_is_quoted_is_in_the_source() -> None:
 
 
 def test_every_row_is_read() -> None:
-    rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    rows = [line for line in lines() if line.startswith("| `")]
     assert len(rows) == len(quotes())
     assert all(row.rsplit(" | ", 1)[1].strip(" |") for row in rows), "says what to do"
 
@@ -279,14 +286,14 @@ def test_every_row_is_read() -> None:
 def test_what_the_launcher_says_is_quoted() -> None:
     known = [quote for quote in quotes() if len(quote.replace("…", "")) > 7]  # not those that fit everything
     missing = [text for text in said() if not any(fits(quote, text) for quote in known)]
-    assert not missing, "not in docs/troubleshooting.md"
+    assert not missing, "in no page of docs/messages/"
 
 
 def test_every_message_of_every_wing_is_quoted() -> None:
     left = [text for text in sentences() if not any(re.match(pattern, text) for pattern in EXEMPT)]
     assert len(left) > 600
     missing = [text for text in left if not any(_letters(quote) > 7 and _tells(quote, text) for quote in quotes())]
-    assert not missing, "not in docs/troubleshooting.md"
+    assert not missing, "in no page of docs/messages/"
 
 
 def _tells(quote: str, text: str) -> bool:
