@@ -66,6 +66,8 @@ test-recipes: setup
 lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check --quiet .
+	git ls-files -z -- . ':!tests' | xargs -0 .venv/bin/codespell
+	git ls-files -z tests | xargs -0 .venv/bin/codespell -I tests/misspelt.txt
 
 types: setup
 	$(PY) -m mypy
