@@ -1,4 +1,4 @@
-"""Describes sweeps and trials for programs: the JSON of `--status --json`. Its keys are documented in docs/results.md."""
+"""Describes sweeps and trials for programs: the JSON of `--status --json`. Its keys are documented in docs/queries.md."""
 
 from __future__ import annotations
 

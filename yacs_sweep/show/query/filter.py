@@ -1,7 +1,7 @@
 """Reads and evaluates the expressions of `--where`, which say what trials are listed. Pure.
 
 The language is that of `metric_constraints` and `--prefer` (`spec.constraints`), over the names of metrics, parameters and
-fields of a trial, and with `missing(NAME)`. The grammar stands in docs/results.md; the report's page is to follow it, too:
+fields of a trial, and with `missing(NAME)`. The grammar stands in docs/queries.md; the report's page is to follow it, too:
 
     expression = disjunction
     disjunction = conjunction {"or" conjunction}
