@@ -14,12 +14,8 @@ TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "readability.py"))
 NOT_YET = {  # to be shortened
     "README.md",
     "docs/ko/trainers.md",
-    "docs/live.md",
     "docs/performance.md",
-    "docs/python.md",
     "docs/reliability.md",
-    "docs/results.md",
-    "docs/scale.md",
     "docs/search.md",
     "docs/sweeps.md",
     "docs/trainer.md",
