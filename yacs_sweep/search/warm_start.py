@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def read_points(
     option: str = "--enqueue",
 ) -> tuple[dict[str, Any], ...]:
     """Reads the points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
-    A document is YAML that was typed.
+    `-` is standard input, as YAML. A document is YAML that was typed.
 
     A name may be a parameter's or its trainer key. Parameters that a point leaves out are drawn at random.
 
@@ -155,15 +156,20 @@ def _rows_of(source: str | Document | Sequence[Mapping[str, Any]], option: str, 
         return _yaml_rows(source, option, example)
     if not isinstance(source, str):
         return [dict(row) for row in source]
-    path = Path(source)
-    if not path.is_file():
-        raise ConfigError(f"{option} {source}: no such file")
-    label = f"{option} {path}"
-    return (
-        _csv_rows(path, label)
-        if path.suffix.lower() == ".csv"
-        else _yaml_rows(read_yaml_file(str(path), label), label, example)
-    )
+    path = Path("/dev/stdin" if source == "-" else source)
+    label = f"{option} {source}"
+    if path.is_file():
+        document = None if path.suffix.lower() == ".csv" else read_yaml_file(str(path), label)
+        return _csv_rows(path, label) if document is None else _yaml_rows(document, label, example)
+    if not path.exists() or path.is_dir():
+        raise ConfigError(f"{label}: {'is a folder' if path.is_dir() else 'no such file'}")
+    return _yaml_rows(_read_pipe(path, label), label, example)
+
+
+@cache
+def _read_pipe(path: Path, label: str) -> Document:
+    """Reads a pipe or a terminal. It can be read only once, and an order to a batch asks for its points once a sweep."""
+    return read_yaml_file(str(path), label)
 
 
 def _yaml_rows(document: Document, label: str, example: str) -> list[Any]:

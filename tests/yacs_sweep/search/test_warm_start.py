@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,23 @@ def test_a_file_that_holds_no_points_is_told(tmp_path: Path, name: str, text: st
         points(tmp_path, name, text)
     with pytest.raises(ConfigError, match="no such file"):
         read_points(str(tmp_path / "absent.csv"), spec(), key_of, seed=5)
+
+
+def test_a_pipe_is_read_once_for_all_who_ask() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as pipe:
+        pipe.write("- {lr: 1e-3, batch: 32}\n")
+    try:
+        first, second = (read_points(f"/dev/fd/{reading}", spec(), key_of, seed=5) for _ in range(2))
+    finally:
+        os.close(reading)
+    assert first == second
+    assert [(point["lr"], point["batch"]) for point in first] == [(1e-3, 32)]
+
+
+def test_a_folder_is_no_file_of_points(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        read_points(str(tmp_path), spec(), key_of, seed=5)
 
 
 def test_results_that_fit_are_taken_from_a_local_sweep(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class ControlOptions:
         keyword=False,
     )
     add_points: str | None = _control(
-        "points to try next in --sweep_id: a YAML or JSON list, or CSV (local controller)",
+        "points to try next in --sweep_id: a YAML or JSON list, or CSV; - is standard input (local controller)",
         "FILE",
         not_empty=True,
         **_ORDER,

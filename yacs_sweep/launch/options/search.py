@@ -128,7 +128,7 @@ class SearchOptions:
         "random seed of random and bayes search", "N", int, refused_beside=("sweep_id",), first_launch=True
     )
     enqueue: str | list[dict[str, Any]] | None = _search(
-        "points to try first: a YAML or JSON list, or CSV (local controller)",
+        "points to try first: a YAML or JSON list, or CSV; - is standard input (local controller)",
         "FILE",
         keyword=f"{PATH} | Sequence[Mapping[str, Any]]",
         from_python=as_points,
