@@ -12,7 +12,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 - a checkout is started by any
     )
     raise SystemExit(2)
 
-__all__ = ["Best", "ConfigError", "Report", "Run", "Sweep", "SweepError", "Trials"]
+__all__ = ["Best", "ConfigError", "Report", "Run", "Sweep", "SweepError", "Trials", "__version__"]
 _HOMES = {
     "Best": "api",
     "ConfigError": "base.errors",
@@ -26,6 +26,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Imports a public name on its first use, since agents and `--help` import the package as well."""
+    if name == "__version__":
+        from .base.shipped import version
+
+        return version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from .shipped import IMPORT_ROOT
-from .streams import print_error
+from .shipped import IMPORT_ROOT, version_lines
+from .streams import print_error, print_lines
 from .wording import did_you_mean
 
 SCRIPT = os.path.join(IMPORT_ROOT, "tools", "sweep.py")
@@ -59,10 +59,23 @@ REPORT = report_command(COMMAND)
 PROGRAM = "yacs-sweep" if os.path.basename(COMMAND[0]) == "yacs-sweep" else "sweep.py"
 
 
+class ShowVersion(argparse.Action):
+    """Prints the version and ends the program: argparse's own action wants the text, which asks git, at each start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print_lines("\n".join(version_lines()))
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
-    """Parses options written with dashes or with underscores; reports a mistake in one line."""
+    """Parses options written with dashes or with underscores; reports a mistake in one line. Has `--version`."""
 
     unknown_hint = ""  # what is said of an option that is like none of the parser's; {word} is the option
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        own: dict[str, Any] = {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS, "nargs": 0}
+        self.add_argument("--version", action=ShowVersion, help="show the version and exit", **own)
 
     def error(self, message: str) -> NoReturn:
         """Exits with status 2 and the message, with the option that was probably meant."""

@@ -72,7 +72,8 @@ def create_folder(plan: Plan, paths: SweepPaths) -> Plan:
     try:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
-        environment.save(paths)
+        # Of a checkout git is asked, which the first trial need not wait for.
+        threading.Thread(target=environment.save, args=(paths,), name="environment").start()
         plan = copy_inputs(plan, paths)
         environment.save_defaults(paths, plan.overrides.defaults(item.name for item in plan.spec.parameters))
         plan.launch.save(paths)

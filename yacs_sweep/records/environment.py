@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.files import read_json, write_atomically
+from ..base.shipped import NAME, installed, version_with_commit
 from ..base.values import to_json
 from .folder import SweepPaths
 
@@ -20,7 +21,7 @@ DEFAULTS = "defaults.json"  # in inputs/: what the trainer's parameters are wher
 UNCOMMITTED = "code.diff"  # in inputs/: how the working tree differed from the commit as the sweep began
 MOST = 1 << 18  # bytes of it
 DIRTY = "+dirty"  # behind a commit, where tracked files differ from it
-PACKAGES = ("yacs-sweep", "torch", "torchvision", "yacs", "numpy", "optuna", "wandb")
+PACKAGES = ("torch", "torchvision", "yacs", "numpy", "optuna", "wandb")
 
 
 def describe() -> dict[str, Any]:
@@ -30,31 +31,19 @@ def describe() -> dict[str, Any]:
         "Python": "{}.{}.{}".format(*sys.version_info),
         "system": f"{system.sysname} {system.release}, {system.machine}",
         "CPUs": os.cpu_count(),
-        "packages": {name: versions[name] for name in PACKAGES if name in versions},
+        "packages": {
+            NAME: version_with_commit(),
+            **{name: versions[name] for name in PACKAGES if name in versions},
+        },
     }
 
 
-def installed() -> dict[str, str]:
-    """Returns the versions of installed packages by name, from the names of their folders of metadata.
-
-    `importlib.metadata` reads them too, with 6 MB of parsers for mail.
-    """
-    found: dict[str, str] = {}
-    for folder in sys.path:
-        with contextlib.suppress(OSError):
-            for entry in os.listdir(folder or "."):
-                stem, _, kind = entry.rpartition(".")
-                name, _, version = stem.partition("-")
-                if kind in ("dist-info", "egg-info") and version:
-                    found.setdefault(name.replace("_", "-").lower(), version.partition("-")[0])
-    return found
-
-
 def save(paths: SweepPaths) -> None:
-    """Writes environment.json unless the sweep has one."""
+    """Writes environment.json unless the sweep has one; a failure to write is no error."""
     path = paths.dir / FILE
-    if not path.exists():
-        write_atomically(path, to_json(describe(), indent=1) + "\n", durable=False)
+    with contextlib.suppress(OSError):
+        if not path.exists():
+            write_atomically(path, to_json(describe(), indent=1) + "\n", durable=False)
 
 
 def save_defaults(paths: SweepPaths, values: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from ..base.errors import ConfigError
 from ..base.files import read_json, write_atomically
+from ..base.shipped import version
 from ..base.values import of_field_types, to_json
 from ..base.wording import one_line
 from ..spec.read_sweep import sweep_from_dict
@@ -58,7 +59,7 @@ class LaunchFile:
 
     def _portable(self, paths: SweepPaths) -> dict[str, Any]:
         """Returns the content with paths relative to the sweep's folder, or to the project where they are in it."""
-        content = dataclasses.asdict(self)
+        content = {**dataclasses.asdict(self), "version": version()}  # for people: which launcher wrote it
         for key in _PATHS:
             if content[key]:
                 *outer, file = content[key].split(":")  # a profile may stand before another one: torchrun:FILE

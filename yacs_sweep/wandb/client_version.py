@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from ..records.environment import installed
+from ..base.shipped import installed
 
 OLDEST, NEWEST = (0, 20), (0, 31)  # versions that were tried: `make test-clients`
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.sweeping import ROOT
+from yacs_sweep.base.shipped import installed, version_with_commit
 from yacs_sweep.records import environment
-from yacs_sweep.records.environment import PACKAGES, Commit, describe, installed
+from yacs_sweep.records.environment import PACKAGES, Commit, describe
 from yacs_sweep.records.folder import SweepPaths
 
 
@@ -77,4 +78,5 @@ def test_versions_are_those_of_the_metadata() -> None:
     assert {name: versions[name] for name in PACKAGES if name in there} == {
         name: there[name] for name in PACKAGES if name in there
     }
-    assert describe()["packages"]["optuna"] == metadata.version("optuna")
+    packages = describe()["packages"]
+    assert packages["optuna"] == metadata.version("optuna") and packages["yacs-sweep"] == version_with_commit()

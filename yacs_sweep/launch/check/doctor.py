@@ -11,9 +11,9 @@ from typing import Any
 
 from ...base.command_line import COMMAND
 from ...base.errors import ConfigError, Problems
+from ...base.shipped import NAME, version_with_commit
 from ...base.streams import is_terminal, output_width, print_lines
 from ...base.wording import counted, did_you_mean, without_password
-from ...records.environment import installed
 from ...records.inputs import Taken
 from ...show.lines import command_text
 from ...spec.sweep import SweepSpec
@@ -82,9 +82,10 @@ def sweep_command(options: Options, words: Sequence[str]) -> str:
 def examine(options: Options) -> Findings:
     """Looks at everything that the options' sweep needs."""
     findings = Findings()
-    version = installed().get("yacs-sweep")
-    name = f"yacs-sweep {version}" if version else "started from a checkout"
-    findings.ok("launcher", f"{name}, Python {'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}")
+    findings.ok(
+        "launcher",
+        f"{NAME} {version_with_commit()}, Python {'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}",
+    )
     if options.engine != "local":
         findings.warn(
             "engine",
