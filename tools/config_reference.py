@@ -1,4 +1,4 @@
-"""Writes the reference of all settings in docs/trainer.md, from the comments and defaults in configs/keys.
+"""Writes the reference of all settings in docs/trainer-settings.md, from the comments and defaults in configs/keys.
 
 python tools/config_reference.py            # write
 python tools/config_reference.py --check    # exit status 1 where the document is out of date
@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from configs.defaults import _C, ABOVE, ANY_LENGTH, BOUNDS, CHOICES, FAMILIES
 from engine.config import flatten
 
-DOCUMENT = ROOT / "docs/trainer.md"
+DOCUMENT = ROOT / "docs/trainer-settings.md"
 SOURCES = (ROOT / "configs/defaults.py", *sorted((ROOT / "configs/keys").glob("*.py")))
 BEGIN, END = "<!-- settings: written by tools/config_reference.py -->", "<!-- end of settings -->"
 _ASSIGNMENT = re.compile(r"(?:_C\.)?([A-Z][A-Z0-9_.]*) = (?!CN\(\))")
@@ -47,7 +47,7 @@ def reference() -> str:
         row = f"| `{key}` | `{_literal(default)}` | {_cell(_accepts(key, default))} | {_cell(said[key])} |"
         sections.setdefault(section, []).append(row)
     head = "| key | default | accepts | meaning |\n|---|---|---|---|\n"
-    return "\n\n".join(f"### {name}\n\n{head}" + "\n".join(rows) for name, rows in sections.items())
+    return "\n\n".join(f"## {name}\n\n{head}" + "\n".join(rows) for name, rows in sections.items())
 
 
 def _literal(value: Any) -> str:

@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         "overrides",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
-        help="settings that override the file, for example TEST.RE_RANKING yes; docs/trainer.md lists them all",
+        help="settings that override the file, for example TEST.RE_RANKING yes; docs/trainer-settings.md lists them all",
     )
     return parser
 

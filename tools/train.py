@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
         "overrides",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
-        help="settings that override the file, for example SOLVER.BASE_LR 0.001; docs/trainer.md lists them all",
+        help="settings that override the file, for example SOLVER.BASE_LR 0.001; docs/trainer-settings.md lists them all",
     )
     return parser
 

@@ -49,7 +49,7 @@ MODEL.NON_LOCAL = (0, 0, 0, 0)
 # Starting weights: imagenet (backbone only; from PRETRAIN_PATH, else torchvision's download), self (the whole network,
 # from PRETRAIN_PATH) or none (random).
 MODEL.PRETRAIN_CHOICE = "imagenet"
-# File of starting weights, of this trainer or of others that docs/trainer.md lists; empty: none.
+# File of starting weights, of this trainer or of others that docs/weights.md lists; empty: none.
 MODEL.PRETRAIN_PATH = ""
 # Head, the layers behind the backbone: baseline (pooling, neck and classifier, one branch), mgn (copies of a ResNet's last
 # stages for global features and those of two and three stripes), clip or clip_reid (behind CLIP's image encoder, the latter

@@ -404,8 +404,8 @@ def test_what_ones_own_file_builds_is_checked(make_cfg: MakeCfg, tmp_path: Path)
 
 
 def test_the_documented_transform_of_ones_own_is_applied(make_cfg: MakeCfg, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
-    section = text.partition("### A transform of your own")[2]
+    text = (Path(__file__).parents[2] / "docs" / "trainer-parts.md").read_text(encoding="utf-8")
+    section = text.partition("## A transform of your own")[2]
     code = section.partition("```python\n")[2].partition("```")[0].replace("prob=0.2", "prob=1")
     (tmp_path / "fade.py").write_text(code)
     settings = ["INPUT.TRANSFORMS", (f"color_jitter,{tmp_path / 'fade.py'}:fade",)]

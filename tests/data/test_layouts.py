@@ -377,8 +377,8 @@ def test_a_set_for_training_or_testing_only_is_one_line_where_it_is_used_otherwi
 
 
 def test_a_reader_of_ones_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of docs/trainer.md, as a new user would copy it."""
-    text = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
+    """The example of docs/datasets.md, as a new user would copy it."""
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
     code = text.split("```python\n# mine.py\n")[1].split("```")[0]
     assert len(code.splitlines()) <= 20
     (tmp_path / "mine.py").write_text(code)

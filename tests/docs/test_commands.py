@@ -70,7 +70,13 @@ VARIANTS = (  # in this order
     Variant(r"postgresql://", "wants a server and its password; tests/yacs_sweep/whole/test_postgres.py runs one"),
     Variant(r"ENTITY/PROJECT/ID|team/project/", "wants a W&B login; tests/wandb_server is one, in the W&B tests"),
     Variant(
-        r"^python tools/(train|test|extract|export|convert)\.py .*(baseline\.yml|configs/\w+/\w+\.yml)",
+        r"^(python tools/train\.py --config_file configs/smoke\.yml)$",
+        "a third of it is as good to the commands below",
+        r"\1 SOLVER.MAX_EPOCHS 1",
+    ),
+    Variant(r"^python tools/export\.py .*smoke\.yml", "seconds; tests/tools/test_export.py exports"),
+    Variant(
+        r"^(python|torchrun \S+ \d+) tools/(train|test|extract|export|convert)\.py .*(baseline\.yml|configs/\w+/\w+\.yml)",
         "wants a data set; tests/tools trains and tests",
     ),
     Variant(
@@ -167,6 +173,9 @@ def parse(text: str) -> None:
     if words and words[0] == "export":
         return
     program = words[0]
+    if program == "torchrun":  # its own options come before the script
+        words = words[next(place for place, word in enumerate(words) if word.endswith(".py")) :]
+        program = words[0]
     if program in ("python", "python3"):
         words.pop(0)
         if words[0] == "-m":

@@ -1,4 +1,4 @@
-"""The loss and the head that docs/trainer.md shows are trained with as a user would do it."""
+"""The loss and the head that docs/trainer-parts.md shows are trained with as a user would do it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from yacs_sweep.trainers.load import load_profile
 
 def parts() -> dict[str, tuple[str, list[str]]]:
     """The code of each file that the document shows, and the settings of the command below it."""
-    text = (ROOT / "docs/trainer.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/trainer-parts.md").read_text(encoding="utf-8")
     found = re.findall(r"`(my_\w+\.py)`:\n\n```python\n(.*?)```\n\n```bash\n(.*?)\n```", text, re.DOTALL)
     return {
         file: (code, command.partition(".yml ")[2].replace("'", "").replace(", ", ",").split())

@@ -18,7 +18,6 @@ NOT_YET = {  # to be shortened
     "docs/reliability.md",
     "docs/search.md",
     "docs/sweeps.md",
-    "docs/trainer.md",
     "docs/trainers.md",
     "docs/wandb.md",
 }

@@ -1,4 +1,4 @@
-"""The table of recipes in docs/trainer.md has each recipe file, with the figures that the file's head gives."""
+"""The tables of docs/recipes.md have each recipe file, with the figures that the file's head gives."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ _FIGURES = re.compile(r"(\d+\.\d) / (\d+\.\d)")
 
 
 def rows() -> dict[str, list[str]]:
-    """Cells of the table by file."""
-    section = (
-        (ROOT / "docs/trainer.md").read_text(encoding="utf-8").partition("\n## Recipes\n")[2].partition("\n## ")[0]
-    )
-    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in section.splitlines() if "|" in line]
-    named = [(re.search(r"`(configs/[^`]+)`", row[1]), row) for row in cells if len(row) > 1]
+    """Cells of the tables by file."""
+    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if "|" in line]
+    named = [(re.fullmatch(r"`(configs/[^`]+)`", row[1]), row) for row in cells if len(row) > 1]
     return {found[1]: row for found, row in named if found}
 
 
 def test_each_file_has_one_row_and_each_row_a_file() -> None:
-    text = (ROOT / "docs/trainer.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
     assert len(FILES) > 20
     assert sorted(rows()) == FILES
     assert [file for file in FILES if text.count(f"| `{file}` |") != 1] == []
@@ -39,7 +37,7 @@ def test_a_file_loads_and_its_head_has_the_figures_of_its_row(file: str) -> None
     cfg = load_config(str(ROOT / file))
     assert Path(cfg.OUTPUT_DIR) == Path("log", Path(file).parent.name, Path(file).stem)
     row = rows()[file]
-    assert len(row) == 6 and all(row)
+    assert len(row) == 5 and all(row)
     head = re.match(r"(#.*\n)+", (ROOT / file).read_text(encoding="utf-8"))
     assert head, "says what it is and needs"
     words = " ".join(line.removeprefix("#").strip() for line in head[0].splitlines())

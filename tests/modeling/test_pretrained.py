@@ -153,7 +153,7 @@ class Original(torch.nn.Linear):
 
 
 def test_the_documents_conversion_makes_files_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = Path(__file__).parents[2] / "docs/trainer.md"
+    document = Path(__file__).parents[2] / "docs/weights.md"
     (code,) = [text for _, mark, text in blocks(document) if mark == "python" and "weights_only=False" in text]
     checkout = SimpleNamespace(Baseline=Original)
     monkeypatch.chdir(tmp_path)
