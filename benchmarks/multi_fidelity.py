@@ -5,7 +5,7 @@ What counts is the true final value of the best trial that was trained to its en
 trained until it was there. Random numbers are common: the same seed gives all methods the same random points and speeds.
 
     python benchmarks/multi_fidelity.py                          a look: 3 seeds
-    python benchmarks/multi_fidelity.py --seeds 20 --out FILE    what docs/search.md shows; FILE keeps each search
+    python benchmarks/multi_fidelity.py --seeds 20 --out FILE    what docs/measurements/search.md shows; FILE keeps each search
     python benchmarks/multi_fidelity.py --peers syne=ENV ray=ENV beside the peers installed in environments of their own
     python benchmarks/multi_fidelity.py --seeds 0 --out FILE     the tables of what FILE holds
 

@@ -4,7 +4,7 @@ A grid of points with known values is raced to its end. "Dropped" is the share o
 race at any time, in % (5 is what is promised), "at the end" when the race was over. "Regret" is how much worse than the
 best point the chosen one truly is, in standard deviations of the noise; "trials" the share of points × seeds that was needed.
 
-    python benchmarks/race_errors.py --sweeps 300        what docs/search.md shows, five minutes of one core
+    python benchmarks/race_errors.py --sweeps 300        what docs/measurements/search.md shows, five minutes of one core
 """
 
 from __future__ import annotations

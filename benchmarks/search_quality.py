@@ -12,7 +12,7 @@ each point as a line of JSON and reads its value:
 
     python benchmarks/search_quality.py          a look: 3 seeds, some minutes
     python benchmarks/search_quality.py --seeds 20 --results FILE
-                                                 what docs/search.md shows; FILE keeps what is done, another call resumes
+                              what docs/measurements/search.md shows; FILE keeps what is done, another call resumes
     python benchmarks/search_quality.py --peer "SMAC=ENVIRONMENT/bin/python benchmarks/peers/search_smac.py"
 """
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.docs.documents import ROOT
+from tests.docs.documents import ROOT, blocks
 from tests.sweeping import environment
 
 PLACEHOLDER = "k3v9x2ab"  # the sweep id that the documents write
@@ -48,6 +49,13 @@ class Checkout:
         (self.folder / "train.log").write_text(
             "Epoch[1] Iteration[1/9] Loss: 2.0, Acc: 0.1, Base Lr: 1e-3\nmAP: 4.4%\n"
         )
+
+    def write_files(self, document: Path) -> None:
+        """Writes the blocks of a document whose first line is the name of a file, as in `# sweeps/lr.yaml`."""
+        for _, mark, body in blocks(document):
+            name = re.match(r"# ([\w/]+\.(?:yaml|py))\n", body)
+            if name and mark in ("yaml", "python"):
+                (self.folder / name[1]).write_text(body, encoding="utf-8")
 
     def run(self, command: str, *, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Runs it in bash; the id that documents write stands for the sweep that is here."""

@@ -119,6 +119,7 @@ def checkouts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Chec
         checkout = Checkout.make(tmp_path_factory.mktemp(document.stem))
         if document.name == "trainers.md":
             checkout.project()
+        checkout.write_files(document)
         return checkout
 
     return of
