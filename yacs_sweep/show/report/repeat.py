@@ -30,14 +30,21 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
     best = sweep.best
     if sweep.launch and sweep.folder:
         found.append(_in_python(sweep) if sweep.launch.get("trainer") == FUNCTION else _again(sweep))
-    if best is not None and trains_best(sweep):
-        words = ["--train-best", sweep.id, "--seeds", "3"]
-        what = "The best configuration with several seeds"
-        length = _other_length(sweep, best)
-        found.append((f"{what}; {length}" if length else what, _anywhere(sweep, words)))
+    if (seeds := seeds_command(sweep)) is not None:
+        found.append(seeds)
     if best is not None and (line := train_again(sweep, best, trainer_of(sweep))):
         found.append((f"The best trial ({best.name}) as it was run, in a new folder", line))
     return found
+
+
+def seeds_command(sweep: Sweep) -> tuple[str, str] | None:
+    """Writes the command that trains the best with several seeds: what it does, and its text; None where that cannot be."""
+    best = sweep.best
+    if best is None or not trains_best(sweep):
+        return None
+    what = "The best configuration with several seeds"
+    length = _other_length(sweep, best)
+    return f"{what}; {length}" if length else what, _anywhere(sweep, ["--train-best", sweep.id, "--seeds", "3"])
 
 
 def _other_length(sweep: Sweep, best: TrialRecord) -> str:

@@ -16,10 +16,11 @@ from ...snapshot import Snapshot
 from ..columns import column
 from ..data import Sweep, Trial, is_finished, text_of
 from ..findings import Findings
+from ..repeat import seeds_command
 from .blob import curve_data, curve_metrics, metric_names, points_of_curves, trial_columns
 from .details import details
 from .figures import brief
-from .pieces import numbers, table, without_long
+from .pieces import command, numbers, table, without_long
 from .top import ALONE
 
 MOST = 400  # points of a picture
@@ -48,6 +49,8 @@ def beside(pair: Pair) -> str:
     parts = [f'<p class="{kind}">{escape(f"The best of each: {verdict_text(pair.snapshots, verdict)}.")}</p>']
     if text := common_text(pair.snapshots, common_of(pair.snapshots)):
         parts.append(f'<p class="lead">{escape(sentence(text))}</p>')
+    if verdict is None or not verdict.clear:
+        parts.append(_next(pair))
     rows = [[escape(cell) for cell in row] for row in summary_rows(pair.snapshots, found)]
     sure = [_sure(findings) for findings in pair.findings]
     place = next((place for place, row in enumerate(rows) if row[0] == "in"), len(rows) - 1)
@@ -57,6 +60,16 @@ def beside(pair: Pair) -> str:
     parts.append("<h3>What was searched</h3>" + _parameters(pair, found))
     parts.append('<div id="beside-pictures"></div>')
     return "".join(parts)
+
+
+def _next(pair: Pair) -> str:
+    """Writes the commands that would tell which best is better: both trained with seeds that no search has used."""
+    found = [seeds_command(findings.whole) for findings in pair.findings]
+    lines = [command(line) for each in found if each is not None for _, line in [each]]
+    if len(lines) < len(found):
+        return ""
+    compared = " and ".join(f"<code>{escape(sweep_id)}-best</code>" for sweep_id in pair.ids)
+    return f'<p class="lead">To know, train both with several seeds, then compare {compared}:</p>{"".join(lines)}'
 
 
 def _sure(findings: Findings) -> str:

@@ -14,7 +14,7 @@ from ...lines import duration_text
 from ..data import Sweep
 from ..findings import Findings, busy, described, span
 from ..importance import leading
-from ..repeat import commands, resume_command
+from ..repeat import commands, resume_command, seeds_command
 from .pieces import breakable, command, numbers, table, value, without_long
 from .sections import aims_text
 from .trials import parameter
@@ -124,8 +124,7 @@ def _next(findings: Findings) -> str:
         return f"<p>{running} running: write the report again when some have finished.</p>" if running else ""
     if whole.runs:
         return f"<p>Wait for the rest: {counted(whole.left, 'trial')} to go. What is best may change.</p>"
-    found = commands(whole)
-    what, line = next((each for each in found if "several seeds" in each[0]), found[0] if found else ("", ""))
+    what, line = seeds_command(whole) or next(iter(commands(whole)), ("", ""))
     return f"<p>{escape(what)}:</p>{command(line)}" if line else ""
 
 

@@ -284,6 +284,10 @@ def test_two_sweeps_are_drawn_on_the_same_axes(
         told = "const note = document.querySelector('header .note'); return [note.textContent, note.querySelector('a').hash]"
         text, link = chromium.run(told)
         assert text.startswith("Beside two22222: ") and link == "#beside"
+        # One training each says nothing of chance: what would tell is there to copy.
+        section = chromium.run("return document.getElementById('beside').textContent")
+        assert all(f"--train-best {name} --seeds 3" in section for name in ("one11111", "two22222"))
+        assert "then compare one11111-best and two22222-best" in section
         wide, window = chromium.run(
             "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
