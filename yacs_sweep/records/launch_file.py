@@ -111,11 +111,35 @@ def located(content: Mapping[str, Any], paths: SweepPaths) -> dict[str, Any]:
     cwd = found.get("cwd") or ""
     if cwd == ".." or cwd.startswith(f"..{os.sep}"):
         cwd = found["cwd"] = os.path.normpath(paths.dir / cwd)
+    elif (now := _moved_to(cwd, paths)) is not None:
+        for key in (*_PATHS, "storage"):
+            if found.get(key):
+                found[key] = found[key].replace(os.path.join(cwd, ""), os.path.join(now, ""), 1)
+        cwd = found["cwd"] = now
     for key in _PATHS:
         if found.get(key):
             text = found[key].replace(_SWEEP, f"{paths.dir}{os.sep}", 1)
             found[key] = text.replace(_PROJECT, os.path.join(cwd, ""), 1)  # the project may be "/"
     return found
+
+
+def _moved_to(cwd: str, paths: SweepPaths) -> str | None:
+    """Finds where a project is now whose sweep names it by an absolute path, as version 0.1.0 did; None: it was not moved.
+
+    The sweep's results folder, which sweep.yaml names relative to the project, tells.
+    """
+    if not cwd:
+        return None
+    try:
+        results = yaml.safe_load(paths.spec.read_text(encoding="utf-8"))["results_dir_base"]
+        inside = Path(os.path.normpath(results))
+        there = (Path(cwd) / inside).resolve() == paths.base.resolve()
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
+    depth = len(inside.parts)
+    if there or inside.is_absolute() or paths.base.parts[-depth:] != inside.parts:
+        return None
+    return str(Path(*paths.base.parts[:-depth]))
 
 
 def _relative(path: str, sweep: Path, project: Path) -> str:
