@@ -14,7 +14,6 @@ TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "readability.py"))
 NOT_YET = {  # to be shortened
     "README.md",
     "docs/ko/trainers.md",
-    "docs/sweeps.md",
     "docs/trainers.md",
     "docs/wandb.md",
 }

@@ -365,7 +365,7 @@ SCHEMA: dict[str, tuple[dict[str, Any], bool]] = {
         False,
     ),
 }
-# What is taken all the same, and what is refused although the schema takes it (docs/sweeps.md).
+# What is taken all the same, and what is refused although the schema takes it (docs/sweep-keys.md).
 TAKEN = {"metrics, random", "a threshold", "engine wandb and bands", "controller local"}
 REFUSED = {"a metric twice", "custom with one metric", "custom alone", "optuna without a metric"}
 

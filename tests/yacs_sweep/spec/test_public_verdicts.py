@@ -52,7 +52,7 @@ class Example(NamedTuple):
 with (Path(__file__).parent / "data" / "public_verdicts.tsv").open(encoding="utf-8") as _file:
     ROWS = [Row(*row) for row in csv.reader(_file, delimiter="\t")][1:]
 
-# What the engine cannot run is run here (docs/sweeps.md): the list's kinds, and the reason.
+# What the engine cannot run is run here (docs/sweep-keys.md): the list's kinds, and the reason.
 ADDITIONS = {
     "bare values": "`lr: [1, 2]` and `lr: 1`",
     "under sweep:": "the sweep stands under a key of the file",
