@@ -1,14 +1,17 @@
-"""Writes the table of the profiles that ship into docs/trainers.md, from the profiles and the logs they are tested on.
+"""Writes the tables of docs/profile.md: a profile's keys, from its JSON schema; the profiles that ship, from themselves and the
+logs they are tested on.
 
 python -m tests.docs.profile_table            # write
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.docs.documents import ROOT
 from tests.yacs_sweep.logs.trainer_logs import FILES, LOGS, Number
@@ -18,26 +21,85 @@ from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.profile import TrainerProfile
 from yacs_sweep.trainers.styles import override_arguments
 
-DOCUMENT = ROOT / "docs" / "trainers.md"
-BEGIN = "<!-- profiles: written by tests/docs/profile_table.py -->\n"
-END = "<!-- end of profiles -->"
+DOCUMENT = ROOT / "docs" / "profile.md"
+SCHEMA = ROOT / "configs" / "trainers" / "schema.json"
+PARTS = (("metrics", "entry"), ("files", "file"))  # keys whose list holds mappings, by their name in the schema
+PLACES = ("keys", "profiles")  # each written between two comments of the document
 WRAPS = ("torchrun",)  # no trainer by itself
 EPOCHS = 8
 HEAD = ("profile", "tree", "words", "log: read, wrong", "x-axis", "seed", "GPUs", "checkpoints", "resumes")
+KEYS_HEAD = ("key", "value", "default", "meaning")
+KINDS = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true, false",
+    "object": "mapping",
+    "array": "list",
+    "null": "",
+}
 Row = Mapping[str, Number]
 
 
 def profile_table() -> str:
     """Returns the table in Markdown."""
     names = sorted(path.stem for path in (ROOT / "configs" / "trainers").glob("*.yaml") if path.stem not in WRAPS)
-    rows = [HEAD, tuple("---" for _ in HEAD), *(_row(name) for name in names)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return _table([HEAD, *(_row(name) for name in names)])
 
 
-def with_table(text: str) -> str:
-    """Returns the document with the table in its place."""
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    return f"{text[:begin]}\n{profile_table()}\n{text[end:]}"
+def keys_tables() -> str:
+    """Returns a table of a profile's keys, and one each of the keys of an entry of `metrics` and of `files`."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    parts = [("", schema), *((f"`{name}`", schema["$defs"][part]) for name, part in PARTS)]
+    return "\n".join(
+        (f"**Each of {title}:**\n\n" if title else "") + _table(_key_rows(part["properties"], schema["$defs"]))
+        for title, part in parts
+    )
+
+
+def with_tables(text: str) -> str:
+    """Returns the document with the tables in their places."""
+    for place, table in zip(PLACES, (keys_tables(), profile_table()), strict=True):
+        begin = f"<!-- {place}: written by tests/docs/profile_table.py -->\n"
+        start, end = text.index(begin) + len(begin), text.index(f"<!-- end of {place} -->")
+        text = f"{text[:start]}\n{table}\n{text[end:]}"
+    return text
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in (rows[0], tuple("---" for _ in rows[0]), *rows[1:]))
+
+
+def _key_rows(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    rows = [KEYS_HEAD]
+    for key, form in properties.items():
+        whole = {**definitions[form["$ref"].rpartition("/")[2]], **form} if "$ref" in form else form
+        meaning, _, default = whole["description"].partition("; default: ")
+        default = _code(_yaml(whole["default"])) if "default" in whole else default
+        cells = (_code(key), ", ".join(_kinds(whole, definitions)), default, meaning)
+        rows.append(tuple(cell.replace("|", "\\|") for cell in cells))
+    return rows
+
+
+def _kinds(form: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
+    """Says which values the schema allows, each kind once."""
+    if "$ref" in form:
+        return _kinds(definitions[form["$ref"].rpartition("/")[2]], definitions)
+    if "enum" in form:
+        return [_code(_yaml(value)) for value in form["enum"] if value is not None]
+    if "const" in form:
+        return [_code(_yaml(form["const"]))]
+    if choices := form.get("anyOf") or form.get("oneOf"):
+        return list(dict.fromkeys(kind for choice in choices for kind in _kinds(choice, definitions)))
+    named = form["type"] if isinstance(form["type"], list) else [form["type"]]
+    kinds = [KINDS[name] for name in named]
+    if form.get("properties"):
+        kinds = [kind.replace("mapping", f"mapping of {', '.join(map(_code, form['properties']))}") for kind in kinds]
+    return list(filter(None, kinds))
+
+
+def _yaml(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _row(name: str) -> tuple[str, ...]:
@@ -97,7 +159,7 @@ def _values(rows: Sequence[Row]) -> list[tuple[int, str, str]]:
 
 def main() -> int:
     """Writes the document."""
-    DOCUMENT.write_text(with_table(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

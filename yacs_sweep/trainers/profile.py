@@ -1,4 +1,4 @@
-"""Describes a trainer to the launcher: the profile (`configs/trainers/*.yaml`, see docs/trainers.md)."""
+"""Describes a trainer to the launcher: the profile (`configs/trainers/*.yaml`, see docs/profile.md)."""
 
 from __future__ import annotations
 

@@ -139,10 +139,12 @@ def test_a_number_of_processes_of_ones_own(tmp_path: Path) -> None:
     assert "--nproc_per_node=4" in words
 
 
-def test_the_examples_of_the_guide_are_profiles(tmp_path: Path) -> None:
-    guide = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "least"), [("trainers.md", 2), ("profile.md", 5)])
+def test_the_examples_of_the_guide_are_profiles(name: str, least: int, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", guide, re.S | re.M)
-    assert len(blocks) >= 4
+    assert len(blocks) >= least
+    pairs = None
     for number, block in enumerate(blocks):
         head = "" if block.startswith("command:") else "command: [t]\n"
         head += "metrics:\n" if block.startswith("  - ") else ""
@@ -150,8 +152,11 @@ def test_the_examples_of_the_guide_are_profiles(tmp_path: Path) -> None:
         file.write_text(head + block)
         profile = load_profile(file, project_root=tmp_path)
         assert profile.metrics.entries or profile.metrics.generic or profile.metrics.wandb or profile.files
+        pairs = profile if "pairs:" in block else pairs
+    if pairs is None:
+        return
     log = "iter: 19  loss: 1.5  lr: 0.01\nTask: bbox\nAP,AP50\n37.9,57.1\n| class | IoU |\n|--|--|\n| sky | 9 |\n"
-    parser = LogParser(load_profile(tmp_path / "2.yaml", project_root=tmp_path).metrics)
+    parser = LogParser(pairs.metrics)
     names = {name for row in parser.feed_chunk(log.encode()) + parser.close() for name in row}
     assert names == {"iter", "train/loss", "train/lr", "val/bbox/AP", "val/bbox/AP50", "val/sky/IoU"}
 
