@@ -1,4 +1,6 @@
-"""Writes docs/cli.md, the reference of all command lines, from their parsers, and the types of `Sweep`'s keywords.
+"""Writes docs/cli.md, the reference of all command lines, from their parsers, and what follows from the same tables.
+
+That is the types of `Sweep`'s keywords, and the tables of other tools' options in docs/coming-from.md.
 
 python tools/cli_reference.py            # write
 python tools/cli_reference.py --check    # exit status 1 where the document is out of date
@@ -16,11 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from yacs_sweep.launch.options import foreign
 from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.options.table import make_parser as sweep_parser
 from yacs_sweep.show.report.cli import make_parser as report_parser
 
 DOCUMENT = ROOT / "docs/cli.md"
+COMING_FROM = ROOT / "docs/coming-from.md"
 KEYWORDS = ROOT / "yacs_sweep/launch/keyword_types.py"
 TRAINER_TOOLS = (
     "train",
@@ -73,6 +77,17 @@ def keyword_types() -> str:
     found = {name: entry.keyword for name, entry in Options.table().items() if entry.keyword}
     lines = [f"    {name}: {kind if isinstance(kind, str) else types[name]}\n" for name, kind in found.items()]
     return KEYWORDS_HEAD + "".join(lines)
+
+
+def coming_from() -> str:
+    """Returns docs/coming-from.md with the table of each tool's options in its place."""
+    text = COMING_FROM.read_text(encoding="utf-8")
+    for tool in foreign.TOOLS:
+        begin = f"<!-- options of {tool}: written by tools/cli_reference.py -->\n"
+        before, _, rest = text.partition(begin)
+        _, end, after = rest.partition("<!-- end of options -->")
+        text = f"{before}{begin}\n{foreign.table(tool)}\n{end}{after}"
+    return text
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -141,7 +156,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     options = make_parser().parse_args(argv)
-    written = {DOCUMENT: reference(), KEYWORDS: keyword_types()}
+    written = {DOCUMENT: reference(), KEYWORDS: keyword_types(), COMING_FROM: coming_from()}
     if not options.check:
         for path, text in written.items():
             path.write_text(text, encoding="utf-8")

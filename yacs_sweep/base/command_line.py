@@ -71,6 +71,7 @@ class Parser(argparse.ArgumentParser):
     """Parses options written with dashes or with underscores; reports a mistake in one line. Has `--version`."""
 
     unknown_hint = ""  # what is said of an option that is like none of the parser's; {word} is the option
+    other_tools: Callable[[str], str] = staticmethod(lambda option: "")  # what another tool's option is called here
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -79,12 +80,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exits with status 2 and the message, with the option that was probably meant."""
-        option, text = self.reworded(message)
-        print_error(f"error: {option and f'{option}: '}{text} (--help lists the options)")
+        option, texts = self.reworded(message)
+        for text in texts:
+            print_error(f"error: {option and f'{option}: '}{text} (--help lists the options)")
         self.exit(2)
 
-    def reworded(self, message: str) -> tuple[str, str]:
-        """Splits argparse's message into the option (may be empty) and what is wrong with it, in our words."""
+    def reworded(self, message: str) -> tuple[str, list[str]]:
+        """Splits argparse's message into the option (may be empty) and what is wrong with it, in our words.
+
+        Of several unknown options, one text each.
+        """
         found = re.fullmatch(r"argument (-[^\s:/]+)[^\s:]*: (.*)", message, re.DOTALL)
         option, text = found.groups() if found else ("", message)
         if choice := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", text, re.DOTALL):
@@ -95,11 +100,19 @@ class Parser(argparse.ArgumentParser):
         elif number := re.fullmatch(r"expected (\d+) arguments", text):
             text = f"needs {number[1]} values"
         elif unknown := re.fullmatch(r"unrecognized arguments: (.*)", text, re.DOTALL):
-            word = unknown[1].split()[0].partition("=")[0]
-            known = [name for action in self._actions for name in action.option_strings]
-            hint = did_you_mean(word, known) or self.unknown_hint.format(word=unknown[1].split()[0])
-            text = f"no such option: {unknown[1]}{hint}"
-        return option, text
+            words = unknown[1].split()
+            options = [word for word in words if re.match(r"--?[A-Za-z]", word)]
+            return option, [self._unknown(word) for word in options or [unknown[1]]]
+        return option, [text]
+
+    def _unknown(self, word: str) -> str:
+        """Says what may have been meant by an option that does not exist."""
+        name = word.partition("=")[0]
+        known = [spelling for action in self._actions for spelling in action.option_strings]
+        # An option of another tool may as well be one of the trainer's.
+        elsewhere = self.other_tools(name)
+        hint = "" if elsewhere else did_you_mean(name, known)
+        return f"no such option: {word}{elsewhere}{hint or self.unknown_hint.format(word=word)}"
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses words as argparse does, but gives an option that may stand alone no value except behind an `=`."""

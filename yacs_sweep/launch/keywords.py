@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -51,7 +52,9 @@ def _read(parser: Parser, name: str, value: Any) -> Any:
     """Returns the value as the command line's parser makes it of words."""
     known = {key: entry for key, entry in Options.table().items() if entry.keyword}
     if name not in known:
-        raise ConfigError(f"is not an option{did_you_mean(name, known)}")
+        from .options.foreign import answer  # only a mistake needs it
+
+        raise ConfigError(f"is not an option{_as_keywords(answer(name)) or did_you_mean(name, known)}")
     entry = known[name]
     if entry.from_python is not None and (found := entry.from_python(value)) is not None:
         return found
@@ -68,6 +71,17 @@ def _read(parser: Parser, name: str, value: Any) -> Any:
     else:
         texts = [os.fspath(value) if isinstance(value, os.PathLike) else str(value)]
     return getattr(parser.parse_args([f"{Options.flag(name)}={text}" for text in texts]), name)
+
+
+def _as_keywords(text: str) -> str:
+    """Writes the options in a text as keyword arguments, where `Sweep` takes them: `--method bayes` is `method='bayes'`."""
+    names = {Options.flag(name): name for name, entry in Options.table().items() if entry.keyword}
+
+    def written(found: re.Match[str]) -> str:
+        value = "" if found[2] is None or found[2].isupper() else repr(found[2])
+        return f"{names[found[1]]}={value}" if found[1] in names else found[0]
+
+    return re.sub(r"(--[a-z][\w-]*)(?: ([\w=]+))?", written, text)
 
 
 def described_by(search: PathLike | Mapping[str, Any] | None) -> list[Any] | None:

@@ -121,5 +121,13 @@ def make_parser(kind: type[Parser] = Parser) -> Parser:
         allow_abbrev=False,
     )
     parser.unknown_hint = "; an option of the trainer is written behind the others: -- {word}"
+    parser.other_tools = _of_other_tools
     add_options(parser, Options)
     return parser
+
+
+def _of_other_tools(option: str) -> str:
+    """Says what another tool's option is called here."""
+    from .foreign import answer  # only a mistake needs it
+
+    return answer(option)
