@@ -1,7 +1,7 @@
-# make setup | hooks | docs | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-clients | check | chaos | mutants | bench | clean
+# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-clients | test-wheels | check | chaos | mutants | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-clients test-clients-short postgres chromium lint types check docs chaos mutants bench requirements clean
+.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -55,6 +55,14 @@ client-%: setup
 test-clients-short:
 	@$(MAKE) --no-print-directory client-0.20 SELECT='-k "read_back or wheel"'
 	@$(MAKE) --no-print-directory client-0.31 SELECT='-k wheel'
+
+# The source archive and the wheel, from the files that git tracks, into dist/.
+dist: setup
+	tools/dist.sh
+
+# Both, installed by themselves on each Python that is here: a sweep of a plain script from its --init to its report.
+test-wheels: setup
+	$(PY) -m pytest -m wheels tests/yacs_sweep/whole/test_install.py --timeout 600
 
 test-slow: setup postgres
 	$(PY) -m pytest -m slow
