@@ -76,6 +76,14 @@ class ReIDModel(nn.Module):
         features = [branch.necked if self.compares_necked else branch.features for branch in branches]
         return features[0] if len(features) == 1 else torch.cat(features, 1)
 
+    def plain_name(self, name: str) -> str:
+        """Gives the name that a tensor of the state dict has in weights of a network without branches.
+
+        Copies of a layer, in several branches, have the same and get the same weights. A name that begins with `base.` then is
+        one of the backbone's.
+        """
+        return name
+
     def own_terms(self, cfg: CfgNode) -> list[Term]:
         """Lists losses of the head's own, beside those of the configuration; a term may be of a branch without `widths`."""
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from torch import Tensor, nn
 from yacs.config import CfgNode
@@ -34,11 +35,11 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
         return f"Starting from ImageNet weights of {cfg.MODEL.NAME.split('/')[0]}"
     published = getattr(model.base, "published_as", cfg.MODEL.NAME)
     weights, source = read_state_dict(path) if path else _download(published), path or "torchvision"
-    reading = read_names(weights, model.state_dict(), model.base)
+    reading = read_names(weights, model)
     end = _load_backbone(model, reading, weights, source)
     if reading.format in (BACKBONE, TIMM) or not reading.fitting:
         return f"Starting from ImageNet weights of {source}{end}"
-    if any(_is_of_no_classifier(name) and not _is_of_backbone(name) for name in reading.tensors):
+    if any(_is_of_no_classifier(name) and not _is_of_backbone(model, name) for name in reading.tensors):
         end += "; MODEL.PRETRAIN_CHOICE self takes its head, too"
     return f"Starting from the backbone of {_origin(reading, source)}{end}"
 
@@ -62,9 +63,11 @@ def load_reid_weights(
         ConfigError: the weights do not fit this network.
     """
     expected = model.state_dict()
-    reading = read_names(weights, expected, model.base)
+    reading = read_names(weights, model)
     verb = "Starting from" if for_training else "Using"
-    head = [name for name in expected if _is_of_no_classifier(name) and not (_is_of_backbone(name) or is_note(name))]
+    head = [
+        name for name in expected if _is_of_no_classifier(name) and not (_is_of_backbone(model, name) or is_note(name))
+    ]
     without_head = not any(name in reading.tensors for name in head) and reading.knows_all(_is_of_no_classifier)
     if reading.format.is_bare or (head and without_head):
         if not (for_training or all(_is_neutral(model, name) for name in head)):
@@ -90,12 +93,13 @@ def class_count(weights: Mapping[str, Tensor]) -> int | None:
 
 def _load_backbone(model: ReIDModel, reading: Reading, weights: Mapping[str, Tensor], source: str) -> str:
     """Loads the backbone's weights, as they were read, or as the backbone itself reads them; returns a line's end."""
+    wanted = partial(_is_of_backbone, model)
     own = getattr(model.base, "load_imagenet", None)
-    if own is None or not reading.misfits(model.state_dict(), _needed(model, reading, _is_of_backbone)):
-        return _load(model, reading, _is_of_backbone, source)
-    # As timm converts its own older files, and TransReID's head takes the last block.
+    if own is None or not reading.misfits(model.state_dict(), _needed(model, reading, wanted)):
+        return _load(model, reading, wanted, source)
+    # As timm converts its own older files.
     intended = {reading.format.intended(name): value for name, value in weights.items()}
-    named = {name.removeprefix("base."): value for name, value in intended.items() if _is_of_backbone(name)}
+    named = {name.removeprefix("base."): value for name, value in intended.items() if wanted(name)}
     own({name.removeprefix("net."): value for name, value in named.items()} if reading.fitting else weights)
     return ""
 
@@ -113,9 +117,9 @@ def _is_any(_name: str) -> bool:
     return True
 
 
-def _is_of_backbone(name: str) -> bool:
-    """Tells whether a tensor of this name is of the backbone."""
-    return name.startswith("base.")
+def _is_of_backbone(model: ReIDModel, name: str) -> bool:
+    """Tells whether a tensor of this name is of the backbone, or of a branch's copy of its end."""
+    return model.plain_name(name).startswith("base.")
 
 
 def _is_of_no_classifier(name: str) -> bool:

@@ -8,8 +8,7 @@ lines for the start of the log; with `takes_origins` it has a method `add_origin
 it to False, and is called with the images and their origins (int64 [B, 2]: camera and view, -1: not known; or None);
 `trains_every_parameter = False` says that some parameters have no effect on the output; `load_imagenet(weights)` loads
 ImageNet weights in its own way; `published_as` is torchvision's name of the network, where that is not MODEL.NAME;
-`plain_name(name)` gives the name that a tensor has in ImageNet weights, where several have the same; `number_layers()`
-numbers the layer of each parameter (`modeling/backbones/layers.py`).
+`number_layers()` numbers the layer of each parameter (`modeling/backbones/layers.py`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ the positions' (SIE). State-dict names are those of damo-cv/TransReID, which are
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +19,8 @@ from modeling.backbones.drop_path import DropPath
 from modeling.backbones.layers import require_size
 from modeling.backbones.side_information import SideInformation
 from modeling.precision import full_precision
-from utils.errors import ConfigError
 
 PATCH = 16  # pixels of a side
-# Of published files: classifiers, the second class token of distilled networks, and a layer before the classifier.
-_NOT_LOADED = ("head.", "head_dist.", "dist_token", "fc.", "pre_logits.")
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,6 @@ class VisionTransformer(SideInformation):
         super().__init__()
         channels, depth = architecture.channels, architecture.depth
         self.out_channels = channels
-        self.depth = depth
         self.use_origins(camera=sie_camera, view=sie_view, weight=sie_weight)
         self.patch_embed = PatchEmbedding(channels, stride)
         self.grid = patch_grid(size, stride)
@@ -158,8 +154,6 @@ class VisionTransformer(SideInformation):
         rates = (drop_path * number / max(depth - 1, 1) for number in range(depth))
         self.blocks = nn.ModuleList(Block(architecture, rate) for rate in rates)
         self.norm: nn.Module | None = nn.LayerNorm(channels, eps=1e-6)
-        # Ends that another module has in place of the last block and `norm`, to be loaded like these; not of this module.
-        self._ends: tuple[tuple[nn.Module, nn.Module], ...] = ()
         for parameter in (self.cls_token, self.pos_embed):
             nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
@@ -168,15 +162,10 @@ class VisionTransformer(SideInformation):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def hand_over_end(self, *ends: tuple[nn.Module, nn.Module]) -> None:
-        """Gives the last block and the last normalisation away: the output is all tokens [B, 1 + N, C] before them.
-
-        Args:
-            ends: pairs of a block and a normalisation that starting weights of the two are loaded into.
-        """
+    def hand_over_end(self) -> None:
+        """Gives the last block and the last normalisation away: the output is all tokens [B, 1 + N, C] before them."""
         del self.blocks[-1]
         self.norm = None
-        self._ends = ends
 
     def forward(self, images: Tensor, origins: Tensor | None = None) -> Tensor:
         patches = self.patch_embed(images)
@@ -202,48 +191,6 @@ class VisionTransformer(SideInformation):
             number = int(rest.partition(".")[0]) + 1 if part == "blocks" else 0
             numbers[name] = len(self.blocks) if part == "norm" else number
         return numbers
-
-    def load_imagenet(self, weights: Mapping[str, Tensor] | None) -> None:
-        """Loads ImageNet weights in timm's or DeiT's names; position embeddings are resized to the grid of patches.
-
-        Args:
-            weights: a state dict; its classifier and a second class token are left out.
-        Raises:
-            ConfigError: there are no weights, or they do not fit.
-        """
-        if weights is None:
-            raise ConfigError(
-                "MODEL.PRETRAIN_PATH: is empty; give a file of ImageNet weights of this transformer, in timm's names, or"
-                " MODEL.PRETRAIN_CHOICE none"
-            )
-        found = {name: value for name, value in weights.items() if not name.startswith(_NOT_LOADED)}
-        if "pos_embed" in found:
-            found["pos_embed"] = self._fit_positions(found["pos_embed"], "dist_token" in weights)
-        places = {name: [value] for name, value in self.state_dict().items() if name != "sie_embed"}
-        for block, norm in self._ends:
-            for prefix, module in ((f"blocks.{self.depth - 1}", block), ("norm", norm)):
-                for name, value in module.state_dict().items():
-                    places.setdefault(f"{prefix}.{name}", []).append(value)
-        fits = {name for name in places.keys() & found.keys() if places[name][0].shape == found[name].shape}
-        if misfits := sorted((places.keys() | found.keys()) - fits):
-            raise ConfigError(
-                f"ImageNet weights of the transformer: do not fit this network: {len(misfits)} tensors (first: {misfits[0]})"
-            )
-        with torch.no_grad():
-            for name, values in places.items():
-                for value in values:
-                    value.copy_(found[name])
-
-    def _fit_positions(self, positions: Tensor, distilled: bool) -> Tensor:
-        """Resizes a file's position embeddings, of a square grid, to this network's grid."""
-        if distilled:
-            positions = torch.cat((positions[:, :1], positions[:, 2:]), 1)
-        if positions.shape == self.pos_embed.shape:
-            return positions
-        side = math.isqrt(positions.shape[1] - 1)
-        return (
-            positions if 1 + side * side != positions.shape[1] else resize_positions(positions, (side, side), self.grid)
-        )
 
 
 def patch_grid(size: Sequence[int], stride: Sequence[int]) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 A builder is called with (cfg, backbone, num_classes) and gives a `modeling.model.ReIDModel`: the layers behind the
 backbone, and the method `branches` that applies them. It may take origins, as a backbone may. Further methods, all optional:
-`own_terms(cfg)` lists losses of its own, `preparation(cfg, load=...)` makes a stage of training before the epochs.
+`own_terms(cfg)` lists losses of its own, `preparation(cfg, load=...)` makes a stage of training before the epochs, and
+`plain_name(name)` gives the name of a tensor in weights of a network without branches, of which several may have the same.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from modeling.branch import Branch
 from modeling.heads.layers import behind_neck, make_classifier, make_neck
 from modeling.model import ReIDModel
 from utils.errors import ConfigError
+
+_END = re.compile(r"b[12]\.([01])\.(.*)")
 
 
 class JigsawPatches(ReIDModel):
@@ -37,7 +40,8 @@ class JigsawPatches(ReIDModel):
         self.trains_every_parameter = all(model.BRANCH_WEIGHTS)
         self.b1 = nn.Sequential(transformer.blocks[-1], transformer.norm)
         self.b2 = copy.deepcopy(self.b1)
-        transformer.hand_over_end((self.b1[0], self.b1[1]), (self.b2[0], self.b2[1]))
+        transformer.hand_over_end()
+        self._ends = (f"base.blocks.{len(transformer.blocks)}", "base.norm")  # of b1 and b2, in the transformer alone
         for name in self._names():
             self.add_module(f"bottleneck{name}", make_neck(cfg, channels) or nn.Identity())
             self.add_module(f"classifier{name}", make_classifier(cfg, channels, num_classes))
@@ -52,6 +56,10 @@ class JigsawPatches(ReIDModel):
     def _names(self) -> list[str]:
         """Lists the endings of the names of the branches' layers: the global one's is empty."""
         return ["", *(f"_{number}" for number in range(1, 1 + self.groups))]
+
+    def plain_name(self, name: str) -> str:
+        match = _END.fullmatch(name)
+        return f"{self._ends[int(match[1])]}.{match[2]}" if match else name
 
     def branches(self, output: Tensor, origins: Tensor | None = None) -> list[Branch]:
         patches, (number, _, channels) = output[:, 1:], output.shape

@@ -146,6 +146,10 @@ class MGN(ReIDModel):
                 setattr(self, f"{name}{part or ''}_head", layers)  # fast-reid's names
                 self.widths.append(REDUCED)
 
+    def plain_name(self, name: str) -> str:
+        part, _, rest = name.partition(".")
+        return f"base.{self.base.plain_name(rest)}" if part == "base" else name  # type: ignore[operator]
+
     def branches(self, output: list[Tensor], origins: Tensor | None = None) -> list[Branch]:
         found: list[Branch] = []
         for feature_map, (name, stripes) in zip(output, STRIPES.items(), strict=True):

@@ -36,7 +36,7 @@ def convert_weights(cfg: CfgNode, source: str, out: Path, to: str) -> str:
     weights, target = read_state_dict(source), NAMES[to]
     model = build_model(cfg, class_count(weights) or 1, *origin_counts(cfg, weights))
     load_reid_weights(model, weights, source)  # refuses what does not fit
-    reading = read_names(weights, model.state_dict(), model.base)
+    reading = read_names(weights, model)
     named, nameless = {}, []
     for ours in model.state_dict():
         if ours not in reading.tensors:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from torch import Tensor, nn
 
-from modeling.model import ORIGIN_COUNTS, is_of_classifier
+from modeling.model import ORIGIN_COUNTS, ReIDModel, is_of_classifier
 from modeling.weights.rules import Format
 from modeling.weights.tables import FORMATS
 
@@ -85,25 +84,20 @@ def is_note(name: str) -> bool:
     return name.endswith(_NOTES)
 
 
-def read_names(
-    weights: Mapping[str, Tensor],
-    expected: Mapping[str, Tensor],
-    backbone: nn.Module,
-    formats: Sequence[Format] = FORMATS,
-) -> Reading:
+def read_names(weights: Mapping[str, Tensor], model: ReIDModel, formats: Sequence[Format] = FORMATS) -> Reading:
     """Reads a state dict by the table of names that fits a network best.
 
     That is the one with the most tensors that fit; of several, the one with the fewest that do not, then the first.
 
     Args:
         weights: the state dict, in anyone's names.
-        expected: the network's state dict.
-        backbone: the network's backbone, by which tensors are changed that must be.
+        model: the network, for whose backbone tensors are changed that must be.
         formats: the tables.
     """
-    readings = [_read_by(format, weights, expected, backbone) for format in formats]
-    if hasattr(backbone, "plain_name"):
-        readings += _read_unbranched(weights, expected, backbone, formats)
+    expected = model.state_dict()
+    readings = [_read_by(format, weights, expected, model.base) for format in formats]
+    if any(model.plain_name(name) != name for name in expected):
+        readings += _read_unbranched(weights, expected, model, formats)
     return max(readings, key=lambda reading: (reading.fitting, -len(reading.unknown) - len(reading.misshapen)))
 
 
@@ -137,16 +131,15 @@ def _read_by(
 
 
 def _read_unbranched(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone: Any, formats: Sequence[Format]
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], model: ReIDModel, formats: Sequence[Format]
 ) -> list[Reading]:
-    """Reads a state dict of a network with one branch, by each table; all branches of this backbone get its tensors."""
+    """Reads a state dict of a network without branches, by each table; all branches of this one get its tensors."""
     places: dict[str, list[str]] = {}
     for name in expected:
-        part, _, rest = name.partition(".")
-        places.setdefault(f"base.{backbone.plain_name(rest)}" if part == "base" else name, []).append(name)
+        places.setdefault(model.plain_name(name), []).append(name)
     unbranched = {plain: expected[names[0]] for plain, names in places.items()}
     found = []
-    for reading in (_read_by(format, weights, unbranched, backbone) for format in formats):
+    for reading in (_read_by(format, weights, unbranched, model.base) for format in formats):
         tensors = {name: value for plain, value in reading.tensors.items() for name in places[plain]}
         misshapen = [name for plain in reading.misshapen for name in places[plain]]
         found.append(replace(reading, tensors=tensors, misshapen=misshapen))

@@ -26,7 +26,7 @@ from modeling.backbones.vit import Architecture, VisionTransformer, resize_posit
 from modeling.heads.jpm import JigsawPatches, shuffle_patches
 from modeling.model import ReIDModel, build_model
 from modeling.pretrained import load_pretrained
-from utils.errors import ConfigError
+from utils.errors import ConfigError, TrainerError
 
 SMALL = Architecture(12, 3, 2)
 SIZE = (48, 32)
@@ -196,7 +196,7 @@ def test_equal_to_timms() -> None:
     for parameter in theirs.parameters():
         nn.init.normal_(parameter, std=0.3)
     ours = VisionTransformer(SMALL, SIZE).double().eval()
-    ours.load_imagenet(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     batch = images(2).double()
     torch.testing.assert_close(ours(batch), theirs(batch), rtol=1e-9, atol=1e-9)
@@ -306,10 +306,10 @@ def test_weights_that_do_not_fit_are_told(tmp_path: Path) -> None:
     file_of_weights(tmp_path / "deit.pth", False)
     for name, path, told in (
         ("deit_small", str(tmp_path / "deit.pth"), "(?s)fit this network.*first"),
-        ("deit_tiny", "", r"^MODEL\.PRETRAIN_PATH: is empty; give a file of ImageNet weights"),
+        ("deit_tiny", "", "^there is no download of starting weights for deit_tiny; set MODEL.PRETRAIN_PATH"),
     ):
         cfg = config(NAME=name, PRETRAIN_CHOICE="imagenet", PRETRAIN_PATH=path)
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(TrainerError, match=told):
             load_pretrained(cfg, build_model(cfg, 3))
 
 

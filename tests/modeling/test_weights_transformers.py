@@ -119,11 +119,22 @@ def test_a_dino_teacher_of_high_images_is_read(tmp_path: Path, choice: str) -> N
     same(model, {"base.pos_embed": means(theirs["pos_embed"], (8, 4))})
 
 
-def test_a_dino_teacher_starts_both_ends_of_transreids_head(tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", ["imagenet", "self"])
+@pytest.mark.parametrize("prefix", ["", "base.", "backbone.", "encoder_q."])
+def test_a_transformer_alone_starts_both_ends_of_transreids_head(tmp_path: Path, prefix: str, choice: str) -> None:
+    """In timm's names, this trainer's, DINO's and MoCo's."""
     theirs = transformer(1 + 8)
-    cfg = config(save({"teacher": under("backbone.", theirs)}, tmp_path), head="jpm")
+    path = save(under(prefix, theirs), tmp_path)
+    cfg = config(path, choice, head="jpm")
     model = build_model(cfg, CLASSES)
-    assert "read as DINO's" in load_pretrained(cfg, model)
+    line = load_pretrained(cfg, model)
+    assert ("the head is new" in line) == (choice == "self")
+    tested, _device = load_model(cfg, str(path))  # whose head does nothing that must be learnt
+    assert all(
+        torch.equal(value, tested.state_dict()[name])
+        for name, value in model.state_dict().items()
+        if "class" not in name
+    )
     block, norm = (
         {n.removeprefix(p): v for n, v in theirs.items() if n.startswith(p)} for p in ("blocks.11.", "norm.")
     )
@@ -158,6 +169,24 @@ def test_transreids_network_is_read_with_its_cameras(tmp_path: Path) -> None:
         model = build_model(cfg, CLASSES, cameras)
         assert load_pretrained(cfg, model).endswith(f"read as TransReID's (* → *){new}")
         same(model, without(theirs, "base.fc.", "base.blocks.11.", "base.norm.", "base.sie_embed"))
+
+
+def test_a_transformer_of_high_images_starts_transreids_head(tmp_path: Path) -> None:
+    theirs = transformer(1 + 32)
+    cfg = config(save(theirs, tmp_path), head="jpm")
+    model = build_model(cfg, CLASSES)
+    assert load_pretrained(cfg, model).endswith("; resized: base.pos_embed")
+    same(model, {"base.pos_embed": means(theirs["pos_embed"], (8, 4))})
+
+
+def test_the_backbone_of_transreids_network_has_an_end_for_each_branch(tmp_path: Path) -> None:
+    theirs = transreid(1)
+    cfg = config(save(theirs, tmp_path), head="jpm")
+    model = build_model(cfg, CLASSES)
+    before = model.state_dict()["bottleneck.running_mean"].clone()
+    assert load_pretrained(cfg, model).endswith("; MODEL.PRETRAIN_CHOICE self takes its head, too")
+    same(model, {name: value for name, value in theirs.items() if name.startswith(("b1.", "b2."))})
+    same(model, {"bottleneck.running_mean": before})
 
 
 def test_grids_of_images_of_people() -> None:
