@@ -1,7 +1,7 @@
-# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-clients | test-wheels | check | chaos | mutants | bench | clean
+# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-clients | test-wheels | site | test-site | check | chaos | mutants | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench requirements clean
+.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -89,6 +89,16 @@ docs: setup
 	$(PY) tools/cli_reference.py
 	$(PY) -m tests.docs.profile_table
 
+# The documents as a site that opens from the disk, build/site/index.html, by tools that have an environment of their own.
+site: setup
+	@[ -x .venv-docs/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-docs
+	@.venv/bin/uv pip install --quiet --python .venv-docs/bin/python -r requirements-docs.txt
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	@echo "site: build/site/index.html"
+
+test-site: site chromium
+	$(PY) -m pytest -m site tests/docs/test_site.py
+
 # Kills and faults at random over hundreds of trials, then an audit; at most 10 minutes.
 chaos: setup
 	timeout 600 $(PY) -m tests.chaos.chaos
@@ -108,7 +118,8 @@ requirements:
 	@tools/setup.sh dev
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header requirements.in -o requirements.txt
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements-dev.txt requirements-docs.in -o requirements-docs.txt
 
 clean:
-	rm -rf .venv .venv-ray .venv-notebook .venv-mutants .venv-clients .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-ray .venv-notebook .venv-mutants .venv-clients .venv-docs .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

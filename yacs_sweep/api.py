@@ -98,9 +98,8 @@ class Sweep(Controlled):
                 ``train(params, report)``, or ``train()``, which finds its parameters in ``wandb.config``. Its metrics are
                 what it returns or yields (a number is the sweep's metric; or a dict), what it reports
                 (``report(loss=0.5)``) and what it logs by ``wandb.log``. An exception is a failed trial.
-            parameters, metrics, metric_constraints, scheduler, pbt, early_terminate, run_cap, budget, name, description,
-                program, command, where, results_dir_base: with `method`, `metric`, `repeats` and `order` among the
-                options: the description, key by key, each as in a sweep file.
+            parameters: this and the following, with `method`, `metric`, `repeats` and `order` among the options, are the
+                description, key by key, each as in a sweep file.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
             options: those of the command line (`keyword_types.Keywords`).
 
