@@ -31,7 +31,13 @@ NOT_MESSAGES = (  # help texts, the report's page, tools for changing the projec
         "yacs_sweep/launch/option",
         "yacs_sweep/launch/keyword_types.py",
     ),
-    *("tools/cli_reference.py", "tools/config_reference.py", "tools/readability.py", "configs/kinds.py"),
+    *(
+        "tools/cli_reference.py",
+        "tools/config_reference.py",
+        "tools/readability.py",
+        "tools/docsite/",
+        "configs/kinds.py",
+    ),
     *("yacs_sweep/trainers/init/find.py", "yacs_sweep/trainers/init/write.py"),
 )
 HELP = {"help", "description", "epilog", "metavar", "usage", "advice"}  # advice: stands below its message (--check)
