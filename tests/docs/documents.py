@@ -12,6 +12,7 @@ TRANSLATED = {
     ROOT / "README.ko.md": ROOT / "README.md",
     ROOT / "docs/ko/getting-started.md": ROOT / "docs/getting-started.md",
     ROOT / "docs/ko/trainers.md": ROOT / "docs/trainers.md",
+    ROOT / "docs/ko/wandb.md": ROOT / "docs/wandb.md",
 }
 LANGUAGES = {"bash", "yaml", "python", "json", "text"}  # what a fenced block may be marked as; `bash`: commands
 

@@ -1,4 +1,4 @@
-"""Everything that the real client sends for a sweep is in the table of docs/wandb.md, and nothing else is sent."""
+"""Everything that the real client sends for a sweep is in the table of docs/wandb-protocol.md, and nothing else is sent."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EMPTY_HEADERS = {"X-Wandb-Username", "X-Wandb-User-Email"}
 
 def documented() -> dict[str, set[str]]:
     """The names in the table, by row."""
-    text = (ROOT / "docs" / "wandb.md").read_text()
+    text = (ROOT / "docs" / "wandb-protocol.md").read_text()
     section = text.partition("## What is sent\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+) \| (.+) \|$", section.partition("| of a run | names |")[2], re.MULTILINE)
     return {name.strip("` "): set(re.findall(r"`([^`]+)`", names)) for name, names in rows}

@@ -1,6 +1,6 @@
 """What the launcher does with W&B, with the client of this interpreter: `make test-clients` runs it with several.
 
-Each test is one column of the matrix in docs/wandb.md. Whatever the client calls privately is left to it: rows, states and
+Each test is one column of the matrix in docs/wandb-protocol.md. Whatever the client calls privately is left to it: rows, states and
 files on the server are the same with all of them.
 """
 
