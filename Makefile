@@ -1,7 +1,7 @@
-# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-clients | test-wheels | site | test-site | check | chaos | mutants | bench | clean
+# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-examples | test-clients | test-wheels | site | test-site | check | chaos | mutants | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements clean
+.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-examples test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -37,7 +37,13 @@ test-ray: setup postgres
 test-notebook: setup
 	@[ -x .venv-notebook/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-notebook
 	.venv/bin/uv pip install --quiet --python .venv-notebook/bin/python -r pyproject.toml pytest pytest-timeout nbclient ipykernel pandas yacs
-	.venv-notebook/bin/python -m pytest -m "notebook or not slow" tests/yacs_sweep/whole/test_notebook.py tests/yacs_sweep/whole/test_api.py
+	.venv-notebook/bin/python -m pytest -m "notebook or not slow" tests/yacs_sweep/whole/test_notebook.py tests/yacs_sweep/whole/test_api.py tests/examples/test_notebook.py
+
+# The examples on libraries that nothing else here needs, in an environment of their own beside the launcher's.
+test-examples: setup
+	@[ -x .venv-examples/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-examples
+	.venv/bin/uv pip install --quiet --python .venv-examples/bin/python -c requirements.txt torch lightning 'jsonargparse[signatures]' transformers accelerate
+	$(PY) -m pytest -m libraries tests/examples
 
 # The launcher, installed from its wheel, beside other clients of W&B and other versions of Optuna, each in an environment of its own.
 CLIENTS := 0.20 0.23 0.26 0.29 0.31
@@ -121,5 +127,5 @@ requirements:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements-dev.txt requirements-docs.in -o requirements-docs.txt
 
 clean:
-	rm -rf .venv .venv-ray .venv-notebook .venv-mutants .venv-clients .venv-docs .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-ray .venv-notebook .venv-examples .venv-mutants .venv-clients .venv-docs .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "examples" / "README.md"])
 TRANSLATED = {
     ROOT / "README.ko.md": ROOT / "README.md",
     ROOT / "docs/ko/getting-started.md": ROOT / "docs/getting-started.md",

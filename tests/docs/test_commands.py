@@ -41,6 +41,16 @@ class Variant:
 
 
 VARIANTS = (  # in this order
+    Variant(
+        r"^\(cd examples/(lightning|huggingface) ",
+        "wants these libraries; `make test-examples` installs them and runs it",
+    ),
+    Variant(r"^\(cd examples/.*k3v9x2ab", "wants the sweep of the command above it; tests/examples has it"),
+    Variant(
+        r"^(\(cd examples/.* yacs-sweep) (?=.*--sweep-config)",
+        "tests/examples runs it, and looks at what it finds",
+        r"\1 --dry-run ",
+    ),
     Variant(r" …(?!.*--sweep-config)", "any sweep", " --config_file configs/smoke.yml --sweep-config sweep_test"),
     Variant(r" …(?=.*--sweep-config)", "any configuration", " --config_file configs/smoke.yml"),
     Variant(r"^make ", "would run this suite in itself, for hours", "make -n "),
@@ -168,6 +178,7 @@ def parse(text: str) -> None:
     """Sees to it that the program, script, target and options of a command exist."""
     done = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    text = re.sub(r"^\(cd [\w/]+ && (.*)\)$", r"\1", text)
     words = [word for word in shlex.split(text) if word not in ("…", "...")]
     while words and re.match(r"\w+=", words[0]):
         words.pop(0)
