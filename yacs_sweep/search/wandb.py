@@ -1,8 +1,8 @@
 """Takes points from W&B's sweep server.
 
-Registers, sends heartbeats and reads commands as `wandb.agent(…, function=…)` does (the protocol: docs/wandb-protocol.md), with three
-differences: a stop command sets a flag instead of raising an exception inside the trial's thread, heartbeats ask for a run
-only when a trial may start, and no failure of a trial or of the network ends the agent.
+Registers, sends heartbeats and reads commands as `wandb.agent(…, function=…)` does (the protocol: docs/wandb-protocol.md),
+with three differences: a stop command sets a flag instead of raising an exception inside the trial's thread, heartbeats ask
+for a run only when a trial may start, and no failure of a trial or of the network ends the agent.
 """
 
 from __future__ import annotations

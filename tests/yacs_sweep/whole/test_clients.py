@@ -1,7 +1,7 @@
 """What the launcher does with W&B, with the client of this interpreter: `make test-clients` runs it with several.
 
-Each test is one column of the matrix in docs/wandb-protocol.md. Whatever the client calls privately is left to it: rows, states and
-files on the server are the same with all of them.
+Each test is one column of the matrix in docs/wandb-protocol.md. Whatever the client calls privately is left to it: rows,
+states and files on the server are the same with all of them.
 """
 
 from __future__ import annotations
