@@ -157,12 +157,12 @@ def test_run(
         tested.append(SetResults(dataset, ranked.ranking, ranked.queries, ranked.retrieval.gallery, drawn))
         summary = _count_images(tested[-1])
         lines = Results.from_ranking(ranked.ranking, 0).metric_lines()
-        say(f"{dataset.name}: {summary}; {_describe(method)}")
+        say(f"{dataset.name}: {summary}; {method.describe()}")
         for line in lines:
             say(line)
         if visualize:
             lists = _ranked_lists(dataset, ranked, visualize)
-            _write_lists(out, lists, dataset.name, f"{summary}; {_describe(method)}; {', '.join(lines)}", say)
+            _write_lists(out, lists, dataset.name, f"{summary}; {method.describe()}; {', '.join(lines)}", say)
     metrics = {name: value for cost in costs for name, value in cost.metrics.items()}
     for path in files.write(tested, weights=weights, settings=flatten(cfg), cost=metrics):
         say(f"Results: {path}")
@@ -183,17 +183,6 @@ def _count_images(results: SetResults) -> str:
     parts += [f"{lost} that cannot be read"] if lost else []
     parts += [f"{results.gallery_size} gallery images"]
     parts += [f"{lost_gallery} that cannot be read"] if lost_gallery else []
-    return ", ".join(parts)
-
-
-def _describe(method: EvaluationMethod) -> str:
-    """Describes how features are compared, for the heading of the results."""
-    drawn = f" (mean of {method.draws} draws)" if method.protocol == "random_gallery" else ""
-    parts = [f"protocol {method.protocol}{drawn}"]
-    parts += ["mirrored features averaged"] if method.flip else []
-    parts += [f"queries expanded by {method.expansion_k}"] if method.expansion_k else []
-    if method.reranking:
-        parts.append(f"re-ranked with k1={method.reranking.k1}, k2={method.reranking.k2}")
     return ", ".join(parts)
 
 

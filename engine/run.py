@@ -23,6 +23,7 @@ from engine.distributed import (
     report_lost_process,
     without_traceback,
 )
+from engine.evaluation.evaluate import EvaluationMethod
 from engine.evaluation.protocols import Labels, protocol_notes, protocol_of, require_matches
 from engine.output_dir import OutputLock, list_checkpoints
 from engine.progress import Progress
@@ -129,11 +130,13 @@ def _read_state(cfg: CfgNode, lines: list[str]) -> State | None:
 def _first_lines(trainer: Trainer, dataset: ReIDDataset) -> list[str]:
     """Writes the lines for the start of the log: what is known of the data set and the network, and what is trained."""
     cfg, group = trainer.cfg, trainer.group
+    method = EvaluationMethod.from_cfg(cfg, Labels.of(dataset))
     processes = f" in {group.size} processes" if group.size > 1 else ""
     return [
         *dataset.notes,
         *protocol_notes(cfg, dataset),
         *trainer.notes,
+        f"Evaluation on {dataset.tested or dataset.name}: {method.describe()}",
         f"Training {cfg.MODEL.NAME} on {trainer.device}{processes} with {dataset.name}: {len(dataset.train)} images of"
         f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}",
     ]

@@ -49,6 +49,16 @@ class EvaluationMethod:
             reranking=reranking if test.RE_RANKING == "yes" else None,
         )
 
+    def describe(self) -> str:
+        """Describes how features are compared, in a line's words: the protocol first."""
+        drawn = f" (mean of {self.draws} draws)" if self.protocol == "random_gallery" else ""
+        parts = [f"protocol {self.protocol}{drawn}"]
+        parts += ["mirrored features averaged"] if self.flip else []
+        parts += [f"queries expanded by {self.expansion_k}"] if self.expansion_k else []
+        if self.reranking:
+            parts.append(f"re-ranked with k1={self.reranking.k1}, k2={self.reranking.k2}")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True)
 class Results:

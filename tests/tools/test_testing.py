@@ -144,6 +144,10 @@ def test_the_gallery_of_vehicleid_is_drawn_ten_times(folder: Path, run: Run) -> 
     assert page.count("data:image/jpeg;base64,") == 1 + people
     again = run("test.py", "--weights", "weights.pth", *settings)
     assert untimed(again)[1].splitlines()[2:] == untimed((0, out, ""))[1].splitlines()[2 : 2 + 6]
+    assert run("train.py", *settings, "SOLVER.MAX_EPOCHS", "1", "TEST.FLIP", "True", "OUTPUT_DIR", "vehicles")[0] == 0
+    log = (folder / "vehicles/log.txt").read_text(encoding="utf-8")
+    said = "Evaluation on vehicleid: protocol random_gallery (mean of 10 draws), mirrored features averaged\n"
+    assert log.index(said) < log.index("Training resnet18 on ") < log.index("mAP: ")
     err = run("test.py", "--weights", "weights.pth", *settings, "TEST.PROTOCOL", "cross_camera")[2]
     assert "TEST.PROTOCOL cross_camera counts, where the set's own protocol is random_gallery" in err
     err = run("test.py", "--weights", "weights.pth", *settings, "TEST.PROTOCOL", "clothes_changing")[2]
