@@ -1,7 +1,7 @@
-# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-examples | test-clients | test-wheels | site | test-site | check | chaos | mutants | bench | clean
+# make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-examples | test-clients | test-wheels | site | test-site | check | chaos | mutants | bench | requirements | upgrade | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-examples test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements clean
+.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-examples test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements upgrade clean
 
 setup:
 	@tools/setup.sh dev
@@ -119,12 +119,16 @@ mutants: setup
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || exit 1; done
 
-# Pins for every platform and Python the project supports; run it after editing a .in file.
+# Pins for every platform and Python the project supports; run it after editing a .in file. It moves no other pin;
+# `make upgrade` moves all to the newest versions there are (docs/versions.md, Dependencies).
 requirements:
 	@tools/setup.sh dev
-	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header requirements.in -o requirements.txt
-	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
-	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements-dev.txt requirements-docs.in -o requirements-docs.txt
+	.venv/bin/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.10 --no-header requirements.in -o requirements.txt
+	.venv/bin/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	.venv/bin/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.10 --no-header -c requirements-dev.txt requirements-docs.in -o requirements-docs.txt
+
+upgrade:
+	@$(MAKE) --no-print-directory requirements UPGRADE=--upgrade
 
 clean:
 	rm -rf .venv .venv-ray .venv-notebook .venv-examples .venv-mutants .venv-clients .venv-docs .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "examples" / "README.md"])
+_PLACES = ("README*.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "examples/README.md")
+DOCUMENTS = sorted(path for place in _PLACES for path in ROOT.glob(place))
 TRANSLATED = {
     ROOT / "README.ko.md": ROOT / "README.md",
     ROOT / "docs/ko/getting-started.md": ROOT / "docs/getting-started.md",

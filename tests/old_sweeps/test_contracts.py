@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 import yacs_sweep
+from configs.defaults import _C
 from tests.old_sweeps.old import VERSIONS, contracts
 from tests.sweeping import ROOT
 from tools.cli_reference import parsers
@@ -64,6 +65,16 @@ def test_keys_of_files(version: str) -> None:
     assert set(promised["sweep file"]) <= set(TOP_KEYS)
     schema = json.loads((ROOT / "configs/trainers/schema.json").read_text(encoding="utf-8"))
     assert set(promised["profile"]) <= set(schema["properties"])
+    assert set(promised["trainer"]) <= set(leaves(_C))
+
+
+def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Yields the dotted names of a YACS tree's settings."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
 
 
 @EVERY
