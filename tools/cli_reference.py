@@ -1,6 +1,7 @@
 """Writes docs/cli.md, the reference of all command lines, from their parsers, and what follows from the same tables.
 
-That is the types of `Sweep`'s keywords, and the tables of other tools' options in docs/coming-from.md.
+That is the types of `Sweep`'s keywords, the tables of other tools' options in docs/coming-from.md, and the table of settings in
+docs/project-defaults.md.
 
 python tools/cli_reference.py            # write
 python tools/cli_reference.py --check    # exit status 1 where the document is out of date
@@ -25,6 +26,7 @@ from yacs_sweep.show.report.cli import make_parser as report_parser
 
 DOCUMENT = ROOT / "docs/cli.md"
 COMING_FROM = ROOT / "docs/coming-from.md"
+PROJECT = ROOT / "docs/project-defaults.md"
 KEYWORDS = ROOT / "yacs_sweep/launch/keyword_types.py"
 TRAINER_TOOLS = (
     "train",
@@ -83,11 +85,35 @@ def coming_from() -> str:
     """Returns docs/coming-from.md with the table of each tool's options in its place."""
     text = COMING_FROM.read_text(encoding="utf-8")
     for tool in foreign.TOOLS:
-        begin = f"<!-- options of {tool}: written by tools/cli_reference.py -->\n"
-        before, _, rest = text.partition(begin)
-        _, end, after = rest.partition("<!-- end of options -->")
-        text = f"{before}{begin}\n{foreign.table(tool)}\n{end}{after}"
+        text = _with_table(text, f"options of {tool}", foreign.table(tool))
     return text
+
+
+def project_defaults() -> str:
+    """Returns docs/project-defaults.md with the table of all settings in its place."""
+    rows = ["| setting | value | what wins besides the command line | resumed sweeps |", "|---|---|---|---|"]
+    types = {field.name: str(field.type) for field in fields(Options)}
+    for name, entry in Options.table().items():
+        if (found := entry.in_project) is None:
+            continue
+        value = ", ".join(entry.choices or ()) or entry.metavar or "true"
+        if types[name].startswith(("str", "list")):
+            value = f'"{value}"' if entry.choices is None else ", ".join(f'"{choice}"' for choice in entry.choices)
+        wins = [f"`{key}` in the sweep file" for key in found.file_keys if "." not in key]
+        wins += [f"the parameter `{key.partition('.')[2]}`" for key in found.file_keys if "." in key]
+        wins += [f"`{Options.flag(other)}`" for other in found.unless]
+        wins += [f"${found.variable}"] if found.variable else []
+        kept = "yes" if found.each_launch else "no: the sweep keeps its own"
+        rows.append(f"| `{name}` | `{_cell(value)}` | {', '.join(wins)} | {kept} |")
+    return _with_table(PROJECT.read_text(encoding="utf-8"), "settings", "\n".join(rows) + "\n")
+
+
+def _with_table(text: str, title: str, table: str) -> str:
+    """Returns a document with a table between the comments that stand for its place."""
+    begin = f"<!-- {title}: written by tools/cli_reference.py -->\n"
+    before, _, rest = text.partition(begin)
+    _, end, after = rest.partition("<!-- end -->")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -156,7 +182,12 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     options = make_parser().parse_args(argv)
-    written = {DOCUMENT: reference(), KEYWORDS: keyword_types(), COMING_FROM: coming_from()}
+    written = {
+        DOCUMENT: reference(),
+        KEYWORDS: keyword_types(),
+        COMING_FROM: coming_from(),
+        PROJECT: project_defaults(),
+    }
     if not options.check:
         for path, text in written.items():
             path.write_text(text, encoding="utf-8")

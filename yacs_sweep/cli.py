@@ -38,13 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .launch.options.read import parse
 
         options = parse(words)
-        if starter is not None and not options.sweep_id:  # of which the sweep's folder says what it needs
-            from .launch.plan.controller import agent_modules, choose_controller
+        return exit_status(lambda: _run_with_defaults(options, starter, words))
 
-            with contextlib.suppress(ConfigError):  # `run` meets it again, and says it
-                controller = "local" if options.train_best else choose_controller(options)[0]
-                starter.prepare(agent_modules(controller, options.storage))
-        return exit_status(lambda: run(options, starter, words))
+
+def _run_with_defaults(options: Options, starter: AgentStarter | None, words: Sequence[str]) -> int:
+    """Runs the command line with the project's defaults; returns the exit status. A problem with one says where it stands."""
+    from .launch.project.defaults import placed, with_project_defaults
+
+    options = with_project_defaults(options)
+    if starter is not None and not options.sweep_id:  # of which the sweep's folder says what it needs
+        from .launch.plan.controller import agent_modules, choose_controller
+
+        with contextlib.suppress(ConfigError):  # `run` meets it again, and says it
+            controller = "local" if options.train_best else choose_controller(options)[0]
+            starter.prepare(agent_modules(controller, options.storage))
+    try:
+        return run(options, starter, words)
+    except ConfigError as error:
+        raise ConfigError(placed(error.problems, options)) from error
 
 
 def _lists(words: Sequence[str]) -> bool:

@@ -100,6 +100,7 @@ ORDINARY = (
     r"Slurm job …",
     r"grid point … of …$",
     r"dry run: ",
+    r"  defaults of the project \(--no-project-defaults: without\):$",
     r"examples: --seed N",
     r" \(…?examples: the search",
     r"first … tried again, then $",

@@ -39,6 +39,7 @@ from .options.table import Options
 from .plan.controller import agent_modules
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
+from .project.defaults import sweep_file_wins
 from .resuming import Resuming
 from .run import open_sweep, run_sweeps
 from .sweep_run import Results
@@ -63,7 +64,7 @@ def make_plans(options: Options) -> list[Plan]:
         problems.found.append(
             f"--sweep_name {options.sweep_name}: names one sweep, and several are given; leave it out"
         )
-    each = [replace(options, sweep_config=[file]) for file in options.sweep_config or ()]
+    each = [sweep_file_wins(replace(options, sweep_config=[file])) for file in options.sweep_config or ()]
     made = [problems.attempt(partial(make_plan, settings)) for settings in each]
     problems.end()
     return [plan for plan in made if plan is not None]

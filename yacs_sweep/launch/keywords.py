@@ -48,6 +48,11 @@ def from_keywords(given: Mapping[str, Any]) -> Options:
     return take_environment(options)
 
 
+def read_value(name: str, value: Any) -> Any:
+    """Returns the value of an option as the command line's parser makes it of words. Raises ConfigError."""
+    return _read(make_parser(_Strict), name, value)
+
+
 def _read(parser: Parser, name: str, value: Any) -> Any:
     """Returns the value as the command line's parser makes it of words."""
     known = {key: entry for key, entry in Options.table().items() if entry.keyword}

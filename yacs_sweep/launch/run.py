@@ -192,6 +192,15 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
     )
 
 
+def _default_notes(plan: Plan) -> list[str]:
+    """Says in a line which options are the project's defaults."""
+    if not plan.defaults:
+        return []
+    files = dict.fromkeys(place.rpartition(":")[0] or place for _, _, place in plan.defaults)
+    values = ", ".join(f"{name} {value}" for name, value, _ in plan.defaults)
+    return [f"defaults of {' and '.join(files)}: {values}"]
+
+
 def open_sweep(
     plan: Plan, options: Options, shown: set[str] | None = None, starter: AgentStarter | None = None
 ) -> Results:
@@ -203,10 +212,11 @@ def open_sweep(
     """
     plan, paths = locate(plan, options, starter)  # a sweep on the W&B server says first where it is
     shown = set() if shown is None else shown
-    for note in plan.notes:
+    notes = (*_default_notes(plan), *plan.notes)
+    for note in notes:
         if note not in shown:
             say(note)
-    shown.update(plan.notes)
+    shown.update(notes)
     plan = create_folder(plan, paths)
     spec = plan.spec
     many = counted(plan.count, "trial")

@@ -140,8 +140,11 @@ def test_the_command_line_knows_the_options_that_start_no_agent() -> None:
     assert flags | {"-h", "--help", "--version"} == NO_AGENTS
 
 
-def test_every_field_is_an_option_or_the_environments() -> None:
-    assert {item.name for item in fields(Options)} - set(Options.table()) == {"wandb_off", "storage_of_environment"}
+def test_every_field_is_an_option_or_says_where_values_come_from() -> None:
+    assert {item.name for item in fields(Options)} - set(Options.table()) == {
+        *("wandb_off", "storage_of_environment"),
+        *("given", "from_project"),  # how the values came about
+    }
 
 
 @pytest.mark.parametrize("started", ["sweep.py", "yacs-sweep"])

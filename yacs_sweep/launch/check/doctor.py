@@ -86,6 +86,8 @@ def examine(options: Options) -> Findings:
         "launcher",
         f"{NAME} {version_with_commit()}, Python {'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}",
     )
+    if defaults := options.project_defaults():
+        findings.ok("defaults", ", ".join(f"{name} {value} ({place})" for name, value, place in defaults))
     if options.engine != "local":
         findings.warn(
             "engine",

@@ -106,7 +106,16 @@ def launch_command(options: Options, paths: SweepPaths, launch: LaunchFile) -> l
     elif isinstance(options.trainer, FunctionProfile):
         options = replace(options, trainer=None)  # a function is in the sweep's folder
     words = options.words(lambda entry: entry.passed_on)
-    return [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base), *words]
+    return [
+        sys.executable,
+        *start,
+        "--sweep_id",
+        paths.sweep_id,
+        "--results_dir",
+        str(paths.base),
+        "--no-project-defaults",
+        *words,
+    ]
 
 
 def secret_environment(storage: str | None) -> dict[str, str]:

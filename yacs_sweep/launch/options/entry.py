@@ -17,6 +17,30 @@ EACH_LAUNCH: dict[str, Any] = {"passed_on": True, "per_launch": True}  # an opti
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectDefault:
+    """Describes how a project's file says the default of an option (yacs-sweep.toml, pyproject.toml).
+
+    Args:
+        each_launch: whether it also holds for a sweep that is resumed, since no sweep keeps it.
+        path: whether it is a path, which begins in the file's folder,
+        name: or else a name that is looked for.
+        file_keys: the sweep file's keys that say the same, and win; `parameters.NAME` is a parameter.
+        unless: options which, given on the command line, set it aside.
+        variable: a variable of the environment that says the same, and wins.
+    """
+
+    each_launch: bool = False
+    path: bool = False
+    name: bool = False
+    file_keys: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    variable: str | None = None
+
+
+OF_LAUNCH: dict[str, Any] = {"in_project": ProjectDefault(each_launch=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepOption(Option):
     """Describes an option of a sweep, and how the launcher treats it.
 
@@ -31,6 +55,7 @@ class SweepOption(Option):
         not_empty: whether an empty text is refused, as an unset variable of the shell makes it.
         engine_only: whether it belongs to an engine, and is refused with `--engine local`.
         starts_agents: whether a command line with it may start agents here.
+        in_project: how a project's file says its default; None: it cannot.
     """
 
     keyword: str | bool = True
@@ -43,6 +68,7 @@ class SweepOption(Option):
     not_empty: bool = False
     engine_only: bool = False
     starts_agents: bool = True
+    in_project: ProjectDefault | None = None
 
 
 def keep_policy(text: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ...base.command_line import not_negative, positive, whole
-from .entry import EACH_LAUNCH, group
+from .entry import EACH_LAUNCH, OF_LAUNCH, group
 
 _Value = TypeVar("_Value")
 
@@ -56,9 +56,9 @@ _end = group("how trials end")
 class LimitOptions:
     """Holds when trials, and the sweep, are ended."""
 
-    timeout: float | None = _end("time limit of a trial", "SECONDS", positive(float), **EACH_LAUNCH)
+    timeout: float | None = _end("time limit of a trial", "SECONDS", positive(float), **OF_LAUNCH, **EACH_LAUNCH)
     stall_timeout: float | None = _end(
-        "end a trial that prints nothing for this long", "SECONDS", positive(float), **EACH_LAUNCH
+        "end a trial that prints nothing for this long", "SECONDS", positive(float), **OF_LAUNCH, **EACH_LAUNCH
     )
     until: str | None = _end(
         "moment at which the sweep is to have ended, such as 'Mon 08:00': no trial starts that would end later, running ones "
@@ -82,20 +82,29 @@ class LimitOptions:
         **EACH_LAUNCH,
     )
     grace: float = _end(
-        "time between SIGTERM and SIGKILL (default: 15)", "SECONDS", not_negative, default=15.0, **EACH_LAUNCH
+        "time between SIGTERM and SIGKILL (default: 15)",
+        "SECONDS",
+        not_negative,
+        default=15.0,
+        **OF_LAUNCH,
+        **EACH_LAUNCH,
     )
-    max_failures: int | None = _end("end the sweep after N failures in a row", "N", positive(int), **EACH_LAUNCH)
+    max_failures: int | None = _end(
+        "end the sweep after N failures in a row", "N", positive(int), **OF_LAUNCH, **EACH_LAUNCH
+    )
     retries: int = _end(
         "attempts more for a trial that failed because of the machine (default: 0)",
         "N",
         whole,
         default=0,
+        **OF_LAUNCH,
         **EACH_LAUNCH,
     )
     on_oom: str = _end(
         "whether --retries also applies to running out of memory (default: skip)",
         choices=("skip", "retry"),
         default="skip",
+        **OF_LAUNCH,
         **EACH_LAUNCH,
     )
     gpu_wait: float = _end(
@@ -103,6 +112,7 @@ class LimitOptions:
         "SECONDS",
         not_negative,
         default=30.0,
+        **OF_LAUNCH,
         **EACH_LAUNCH,
     )
     assume_resume: bool = _end(

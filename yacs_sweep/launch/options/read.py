@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -28,8 +29,11 @@ def parse(argv: Sequence[str]) -> Options:
     """Parses the command line; KEY VALUE words may stand anywhere between options. Exits with status 2 on wrong usage."""
     words = signed_names(argv)
     verbatim = words[words.index("--") + 1 :] if "--" in words else []  # for trainers that take --key=value
-    parsed = make_parser().parse_intermixed_args(words[: words.index("--")] if "--" in words else words)
-    options = Options(**vars(parsed))
+    parser = make_parser()
+    for action in parser._actions:  # so that the parser returns what is given, even where that is the default
+        action.default = argparse.SUPPRESS if action.option_strings else action.default
+    parsed = vars(parser.parse_intermixed_args(words[: words.index("--")] if "--" in words else words))
+    options = Options(**parsed, given=frozenset(parsed))
     files, trailing = options.sweep_config, list(options.trailing)
     # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
     for place in range(1, len(files or ())):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...base.command_line import positive
-from .entry import ALL_FAILED, PATH, as_failed, as_mapping, as_points, group, keep_policy
+from .entry import ALL_FAILED, OF_LAUNCH, PATH, ProjectDefault, as_failed, as_mapping, as_points, group, keep_policy
 
 _search = group("search")
 _result = group("results")
@@ -27,6 +27,9 @@ class SearchOptions:
         flags=("config_file", "cfg"),
         keyword=PATH,
         passed_on=True,
+        in_project=ProjectDefault(
+            path=True, file_keys=("program", "command", "parameters.config_file"), unless=("trainer",)
+        ),
     )
     sweep_config: list[Any] | None = _search(  # files, presets; in Python descriptions
         "sweep file, or the name of one in sweeps/; several run one after the other",
@@ -122,7 +125,9 @@ class SearchOptions:
         **_DESCRIBES,
     )
     optimize: str | None = _search(
-        "which value of the metric is a trial's result (default: last, as on W&B)", choices=("last", "best")
+        "which value of the metric is a trial's result (default: last, as on W&B)",
+        choices=("last", "best"),
+        in_project=ProjectDefault(file_keys=("optimize",)),
     )
     seed: int | None = _search(
         "random seed of random and bayes search", "N", int, refused_beside=("sweep_id",), first_launch=True
@@ -157,9 +162,18 @@ class SearchOptions:
         keyword=False,
     )
     log_model: bool = _result(
-        "log the best trial's best/ as an artifact of W&B (offline: for `wandb sync`), and of MLflow", default=False
+        "log the best trial's best/ as an artifact of W&B (offline: for `wandb sync`), and of MLflow",
+        default=False,
+        **OF_LAUNCH,
     )
-    keep: str | None = _result("trials whose checkpoints are kept (default: all)", "best|top-N|all|none", keep_policy)
+    keep: str | None = _result(
+        "trials whose checkpoints are kept (default: all)",
+        "best|top-N|all|none",
+        keep_policy,
+        in_project=ProjectDefault(),
+    )
     snapshot: bool = _result(
-        "freeze the trainer's code: trials run in a copy of the files tracked by git", default=False
+        "freeze the trainer's code: trials run in a copy of the files tracked by git",
+        default=False,
+        in_project=ProjectDefault(),
     )

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...base.command_line import PROGRAM, Parser
 from ...base.options import add_options, default_of, entries, flag_of
+from ...base.wording import without_password
 from .control import ControlOptions
 from .entry import SweepOption, group
 from .limits import LimitOptions
@@ -64,6 +66,12 @@ class Options(ControlOptions, LookOptions, LimitOptions, PlaceOptions, SearchOpt
     wandb_off: bool = False  # WANDB_MODE=disabled
     storage_of_environment: bool = False  # whether `storage` is the environment's
 
+    # How the options came by their values, which are the same whoever gave them.
+    given: frozenset[str] = field(default=frozenset(), compare=False)  # fields that the command line gives
+    from_project: Mapping[str, str] = field(
+        default_factory=dict, compare=False
+    )  # those of the project's file: FILE:LINE
+
     # -- questions about the table ----------------------------------------------------------------------------------
 
     @classmethod
@@ -83,6 +91,16 @@ class Options(ControlOptions, LookOptions, LimitOptions, PlaceOptions, SearchOpt
     def given_beside(self, allowed: Container[str]) -> list[str]:
         """Returns the given options other than the allowed ones (their fields), as one types them."""
         return [self.flag(name) for name in self.table() if name not in allowed and self.is_given(name)]
+
+    def project_defaults(self) -> list[tuple[str, str, str]]:
+        """Returns name, value and place of each option that is the project's default, without passwords."""
+        found = []
+        for name, place in self.from_project.items():
+            value = getattr(self, name)
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = {"True": "true", "False": "false"}.get(text, without_password(text))
+            found.append((name, re.sub(r"(https?://[^/]+)/.*", r"\1/…", text) if name == "notify" else text, place))
+        return found
 
     def refused_beside(self, other: str) -> list[str]:
         """Returns the given options that cannot be combined with `other`, as one types them."""

@@ -215,6 +215,9 @@ def describe(plan: Plan, *, seeded: bool = False, remark: str | None = None) -> 
     what = f"{spec.method} search{size}, {trials_text(spec, plan.count, resumed=plan.resumed)}, {_objectives(spec)}"
     lines = [f"{spec.name}: {what}, controller {plan.launch.controller}"]
     lines += [f"  {note}" for note in plan.notes]
+    if plan.defaults:
+        lines += ["", "  defaults of the project (--no-project-defaults: without):"]
+        lines += [f"    {line}" for line in text_table([list(row) for row in plan.defaults], rule=False)]
     lines += ["", *_space(plan)] if spec.parameters else []
     lines += [f"  where {condition}" for condition in spec.where]
     lines += [f"  constraint {condition}" for condition in spec.constraints]

@@ -146,6 +146,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
             *given_gpus_win(trainer.values, trainer.overrides, layout),
             *_last_notes(source, spec, layout),
         ),
+        defaults=tuple(options.project_defaults()),
         warm=warm,
         given=source.given,
         storage=source.storage,

@@ -37,6 +37,7 @@ class Plan:
     remote: RemoteSweep | None = None  # the W&B sweep that is resumed
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     notes: tuple[str, ...] = field(default=())
+    defaults: tuple[tuple[str, str, str], ...] = ()  # of the project: option, value, FILE:LINE
     warm: WarmStart = field(default=WarmStart())
     given: tuple[Mapping[str, Any], ...] = ()  # points that users have added to a resumed sweep, and not tried yet
     storage: str | None = None  # the database, with its password, which `launch` does not have

@@ -93,7 +93,7 @@ def test_the_engines_launchers_are_told_what_this_one_was() -> None:
     command = launch_command(parse(words), SweepPaths(Path("/r"), "abc"), launch("local", "/p.yaml"))
     assert command[0] == sys.executable
     assert command[2:] == [
-        *("--sweep_id", "abc", "--results_dir", "/r", "--config-file", "c.yml"),
+        *("--sweep_id", "abc", "--results_dir", "/r", "--no-project-defaults", "--config-file", "c.yml"),
         *("--trainer", SWEEP_FILE, "--no-preload", "--timeout", "60.0"),
     ]
     parse(command[2:])
