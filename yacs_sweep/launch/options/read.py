@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> Options:
     for action in parser._actions:  # so that the parser returns what is given, even where that is the default
         action.default = argparse.SUPPRESS if action.option_strings else action.default
     parsed = vars(parser.parse_intermixed_args(words[: words.index("--")] if "--" in words else words))
-    options = Options(**parsed, given=frozenset(parsed))
+    options = Options(**parsed, given=frozenset(parsed) - {"trailing"})
     files, trailing = options.sweep_config, list(options.trailing)
     # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
     for place in range(1, len(files or ())):
