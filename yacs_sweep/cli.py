@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
 NO_AGENTS = {
-    *("-h", "--help", "--version", "--status", "--compare", "--diff", "--logs"),
+    *("-h", "--help", "--version", "--print-completion", "--status", "--compare", "--diff", "--logs"),
     *("--test-patterns", "--init", "--check", "--dry-run", "--engine"),
     *("--pause", "--resume", "--stop", "--cancel"),
     *("--stop-trial", "--set-workers", "--set-gpus", "--add-points", "--set-count"),

@@ -93,7 +93,7 @@ VARIANTS = (  # in this order
         r"[A-Z_.]+ my_(loss|head|solver)\.py:", "wants the file above it; tests/docs/test_own_parts.py trains with each"
     ),
     Variant(
-        r"^pip install ",
+        r"^pip (un)?install ",
         "would change the environment the tests run in; tests/yacs_sweep/whole/test_install.py installs",
     ),
 )
@@ -165,6 +165,7 @@ def test_what_parsing_refuses() -> None:
         "python tools/nothing.py",
         "make nothing",
         "pip install 'yacs-sweep[nothing]'",
+        "pip install '.[nothing]'",
         "python benchmarks/stop_latency.py --nothing",
         "python -m nothing.at.all",
         "wandb nothing",
@@ -251,7 +252,7 @@ def _pip(words: list[str]) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # tomllib is not in Python 3.10
     table = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
     for word in words[1:]:
-        if found := re.fullmatch(r"yacs-sweep\[(.*)\]", word):
+        if found := re.fullmatch(r"(?:\.|\S+\.whl|yacs-sweep)\[(.*)\]", word):
             missing = set(found[1].split(",")) - set(re.findall(r"^(\w+) =", table, re.MULTILINE))
             assert not missing, f"pip: there are no extras {missing}"
 

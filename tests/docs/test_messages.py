@@ -24,12 +24,13 @@ COURSE = re.compile(
 
 # -- every sentence of the source ---------------------------------------------------------------------------------
 SENTENCE = re.compile(r"[A-Za-z`'…)]{2,},?:?;? (?:[A-Za-z`'…(]+,?:?;? )+[A-Za-z`'…]{2,}")
-NOT_MESSAGES = (  # help texts, the report's page, tools for changing the project, kinds of keys, comments that --init writes
+NOT_MESSAGES = (  # help texts, completions, the report's page, tools for changing the project, kinds of keys, what --init writes
     *(
         "yacs_sweep/show/report/",
         "yacs_sweep/show/profiles.py",
         "yacs_sweep/launch/option",
         "yacs_sweep/launch/keyword_types.py",
+        "yacs_sweep/base/completion/names.py",
     ),
     *(
         "tools/cli_reference.py",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from .completion.shells import SHELLS, PrintCompletion
 from .shipped import IMPORT_ROOT, version_lines
 from .streams import print_error, print_lines
 from .wording import did_you_mean
@@ -68,15 +69,25 @@ class ShowVersion(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses options written with dashes or with underscores; reports a mistake in one line. Has `--version`."""
+    """Parses options written with dashes or with underscores; reports a mistake in one line.
+
+    Has `--version` and `--print-completion`.
+    """
 
     unknown_hint = ""  # what is said of an option that is like none of the parser's; {word} is the option
     other_tools: Callable[[str], str] = staticmethod(lambda option: "")  # what another tool's option is called here
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        own: dict[str, Any] = {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS, "nargs": 0}
-        self.add_argument("--version", action=ShowVersion, help="show the version and exit", **own)
+        own: dict[str, Any] = {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+        self.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit", **own)
+        self.add(
+            "--print-completion",
+            action=PrintCompletion,
+            choices=SHELLS,
+            help="print a script that completes this command in a shell, and exit",
+            **own,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Exits with status 2 and the message, with the option that was probably meant."""

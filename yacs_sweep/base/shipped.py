@@ -25,6 +25,7 @@ EXTRAS = {
     "ray": ("ray>=2.40",),
     "ax": ("ax-platform>=1.3",),
     "web": ("starlette>=0.40", "uvicorn>=0.30"),
+    "completion": ("shtab>=1.13",),
 }
 
 NAME = "yacs-sweep"

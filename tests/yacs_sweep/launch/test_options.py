@@ -137,7 +137,7 @@ def test_a_misspelt_option_is_a_type_error(tmp_path: Path) -> None:
 
 def test_the_command_line_knows_the_options_that_start_no_agent() -> None:
     flags = {Options.flag(name) for name, entry in Options.table().items() if not entry.starts_agents}
-    assert flags | {"-h", "--help", "--version"} == NO_AGENTS
+    assert flags | {"-h", "--help", "--version", "--print-completion"} == NO_AGENTS
 
 
 def test_every_field_is_an_option_or_says_where_values_come_from() -> None:

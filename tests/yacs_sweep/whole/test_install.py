@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FOREIGN = ROOT / "tests" / "foreign_trainers"
 UV = ROOT / ".venv" / "bin" / "uv"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+NEWER_ONLY = {("ax", "3.10")}  # extras whose packages have left a Python behind
 SEARCH = {
     "method": "grid",
     "metric": {"name": "test_accuracy", "goal": "maximize"},
@@ -247,7 +248,7 @@ def test_every_extra_can_be_installed(python: str, wheel: Path, tmp_path: Path) 
             f"yacs-sweep[{extra}] @ {wheel.as_uri()}",
         ]
         done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
-        assert done.returncode == 0, f"{extra}: {done.stderr}"
+        assert (done.returncode == 0) == ((extra, python) not in NEWER_ONLY), f"{extra}: {done.stderr}"
 
 
 # -- for a trainer of an older Python ---------------------------------------------------------------------------------
