@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...base.values import finite_number
 from ...records.folder import TrialRecord
 from ...records.points import Point, keeping_constraints
-from ...records.standings import KNOWN, best_by, compare_points
+from ...records.standings import KNOWN, best_by, compare_points, student_tail
 from .columns import Column
 from .data import Sweep, Trial, is_finished, text_of
 from .repeat import trains_best
@@ -329,19 +329,11 @@ def _advice(sweep: Sweep) -> str:
 
 
 def t_quantile(share: float, degrees: int) -> float:
-    """Computes a quantile of Student's t distribution.
-
-    Exact for 1 and 2 degrees of freedom, else the expansion 26.7.5 of Abramowitz and Stegun: within 1 % from 3 on.
-    """
-    if degrees == 1:
-        return math.tan(math.pi * (share - 0.5))
-    if degrees == 2:
-        return (2 * share - 1) / math.sqrt(2 * share * (1 - share))
-    z = statistics.NormalDist().inv_cdf(share)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return float(z + sum(term / degrees**power for power, term in enumerate(terms, start=1)))
+    """Computes a quantile of Student's t distribution above its middle, by halving the interval in which its tail lies."""
+    low, high = 0.0, 1.0
+    while student_tail(high, degrees) > 1 - share:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_tail(middle, degrees) > 1 - share else (low, middle)
+    return high

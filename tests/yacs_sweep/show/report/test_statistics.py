@@ -23,12 +23,11 @@ from yacs_sweep.show.report.statistics import (
 from yacs_sweep.show.report.text import as_markdown
 
 
-@pytest.mark.parametrize(
-    ("degrees", "known"),
-    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042), (500, 1.965)],
-)
-def test_quantiles_of_students_t(degrees: int, known: float) -> None:
-    assert t_quantile(0.975, degrees) == pytest.approx(known, rel=0.01)
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 10, 30, 300])
+@pytest.mark.parametrize("share", [0.9, 0.975, 0.9995])
+def test_quantiles_of_students_t_are_those_of_scipy(share: float, degrees: int) -> None:
+    special = pytest.importorskip("scipy.special")
+    assert t_quantile(share, degrees) == pytest.approx(special.stdtrit(degrees, share), rel=1e-9)
 
 
 def test_rank_correlation_of_known_samples() -> None:
