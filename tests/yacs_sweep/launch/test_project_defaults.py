@@ -91,8 +91,19 @@ def test_other_ways_to_write_the_section(text: str) -> None:
 def test_a_pyproject_without_the_section_is_none_of_ours() -> None:
     write("[project]\nname = 'yacs-sweep'\nworkers = 3\n", "pyproject.toml")
     assert read().project_defaults() == []
-    write("this is = = no TOML", "pyproject.toml")
+    write("yacs-sweep = = no TOML", "pyproject.toml")
     assert read().project_defaults() == []
+
+
+def test_a_package_of_the_repository_without_settings_does_not_hide_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("workers = 4\n")
+    write("[tool]\nother = 'yacs-sweep'\n", "a/pyproject.toml")
+    monkeypatch.chdir(project / "a")
+    assert read().workers == 4
+    write("", "yacs-sweep.toml")  # which has none, and says so
+    assert read().workers is None
 
 
 def test_the_nearest_folder_of_the_repository_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

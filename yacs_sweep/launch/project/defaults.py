@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...base.errors import ConfigError, Problems
 from ...base.options import default_of
@@ -16,7 +16,10 @@ from ..options.entry import ProjectDefault
 from ..options.look_checks import looks
 from ..options.read import order_of
 from ..options.table import Options
-from .find import OWN, SECTION, project_files
+from .find import OWN, SECTION, candidates, refuse_strangers
+
+if TYPE_CHECKING:
+    from .toml_section import TomlSection
 
 _KINDS = {"bool": bool, "int": int, "float": float, "str": str, "PathLike": str, "Sequence": list, "Mapping": dict}
 _NAMES = {
@@ -40,10 +43,9 @@ def with_project_defaults(options: Options) -> Options:
     """
     if options.no_project_defaults or _starts_nothing(options):
         return options
-    files = project_files(Path.cwd())
-    if not files:
+    values, places = _read_project(Path.cwd())
+    if not values:
         return options
-    values, places = _read_files(files)
     resumed = options.sweep_id is not None or options.train_best is not None
     taken = {name: value for name, value in values.items() if _counts(name, options, resumed=resumed)}
     merged = replace(options, **taken)
@@ -111,38 +113,48 @@ def _keys(data: Any) -> Iterator[str]:
             yield from (f"parameters.{parameter}" for parameter in value)
 
 
-def _read_files(files: Sequence[Path]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Reads the files, the first of which wins; returns values and places by the options' fields.
+def _read_project(here: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads the files of the nearest folder that has settings; returns values and places by the options' fields.
 
     Raises:
         ConfigError: with every mistake in them.
     """
-    from ..keywords import read_value
-    from .toml_section import TomlSection  # only a project that has such a file needs it
-
     problems, values, places = Problems(), dict[str, Any](), dict[str, str]()
-    for file in files:
-        section = problems.attempt(lambda file=file: TomlSection.read(file))  # type: ignore[misc]
-        seen: dict[str, str] = {}
-        for key, value in section.values.items() if section is not None else ():
-            assert section is not None
-            place, name = section.place(key), key.replace("-", "_")
-            wrong = _key_problem(key, file) or _value_problem(name, value)
-            if wrong is None and name in seen:
-                wrong = f"the same setting as {seen[name]}; keep one"
-            seen[name] = key
-            if wrong is not None:
-                problems.found.append(f"{place}: {key}: {wrong}")
-                continue
-            try:
-                read = read_value(name, _from_folder(name, value, file.parent))
-            except ConfigError as error:
-                problems.found += [f"{place}: {key}: {problem}" for problem in error.problems]
-            else:
-                values.setdefault(name, read)
-                places.setdefault(name, place)
-    problems.end()
+    for files in candidates(here):
+        from .toml_section import TomlSection  # only a project that has such a file needs it
+
+        read = [problems.attempt(lambda file=file: TomlSection.read(file)) for file in files]  # type: ignore[misc]
+        sections = [section for section in read if section is not None]
+        for section in sections:
+            refuse_strangers(section.file, here)
+            _read_section(section, problems, values, places)
+        problems.end()
+        if sections:
+            break
     return values, places
+
+
+def _read_section(section: TomlSection, problems: Problems, values: dict[str, Any], places: dict[str, str]) -> None:
+    """Adds the settings of a section to those of files that win, and its mistakes to the problems."""
+    from ..keywords import read_value
+
+    seen: dict[str, str] = {}
+    for key, value in section.values.items():
+        place, name = section.place(key), key.replace("-", "_")
+        wrong = _key_problem(key, section.file) or _value_problem(name, value)
+        if wrong is None and name in seen:
+            wrong = f"the same setting as {seen[name]}; keep one"
+        seen[name] = key
+        if wrong is not None:
+            problems.found.append(f"{place}: {key}: {wrong}")
+            continue
+        try:
+            read = read_value(name, _from_folder(name, value, section.file.parent))
+        except ConfigError as error:
+            problems.found += [f"{place}: {key}: {problem}" for problem in error.problems]
+        else:
+            values.setdefault(name, read)
+            places.setdefault(name, place)
 
 
 def _key_problem(key: str, file: Path) -> str | None:

@@ -31,8 +31,8 @@ class TomlSection:
     lines: dict[str, int]
 
     @classmethod
-    def read(cls, file: Path) -> TomlSection:
-        """Reads a file: yacs-sweep.toml as a whole, of another the table [tool.yacs-sweep]; empty where that is not there.
+    def read(cls, file: Path) -> TomlSection | None:
+        """Reads a file: yacs-sweep.toml as a whole, of another the table [tool.yacs-sweep]; None where that is not there.
 
         Raises:
             ConfigError: the file cannot be read, or is no TOML.
@@ -49,7 +49,9 @@ class TomlSection:
             raise ConfigError(f"{shown}{line}: not TOML: {what}") from None
         path = () if file.name == OWN else ("tool", SECTION)
         for key in path:
-            data = data.get(key, {}) if isinstance(data, dict) else {}
+            data = data.get(key) if isinstance(data, dict) else None
+        if data is None:
+            return None
         if not isinstance(data, dict):
             raise ConfigError(f"{shown}: [tool.{SECTION}] is not a table of settings")
         return cls(file, data, _lines(text, path))
