@@ -412,7 +412,7 @@ class Results:
     def _tell_no_model(self) -> None:
         """Warns that the best trial has left no model, where the trainer knows the trial's folder."""
         best, profile = self.summary.best(), self.plan.profile
-        told = profile.output_dir_key is not None or any("{output_dir}" in word for word in profile.command)
+        told = profile.output_dir_key is not None or (profile.command_has_output_dir and not profile.reads_folder)
         if best is None or not (told or profile.checkpoints):
             return
         patterns = profile.checkpoints or MODELS

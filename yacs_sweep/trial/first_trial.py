@@ -219,9 +219,9 @@ def nothing_left_text(profile: TrainerProfile) -> str | None:
     """Says why a trainer may have left nothing in its folder, and what to write; None where it may do as it likes."""
     if profile.output_dir_key is not None:
         return _OVERWRITTEN.format(key=profile.output_dir_key, name=profile.name)
-    if profile.command_has_output_dir:
-        return _NOT_USED
-    return None if profile.own_words or profile.reads_folder else _NOT_SAID.format(name=profile.name)
+    if profile.own_words or profile.reads_folder:
+        return None
+    return _NOT_USED if profile.command_has_output_dir else _NOT_SAID.format(name=profile.name)
 
 
 def length_text(iterations: int, metric: str, full: int) -> str | None:

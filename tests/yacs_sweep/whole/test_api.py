@@ -254,6 +254,13 @@ def test_all_ways_to_log_and_to_fail(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "fresh process" not in out  # trials are forks of one that has imported numpy
 
 
+def test_a_function_may_leave_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    trials = Sweep(PARABOLA, train=lambda params: params["x"] ** 2, count=1, **QUICK).run()
+    assert [trial["state"] for trial in trials] == ["finished"]
+    said = capsys.readouterr().out
+    assert "1 finished" in said and "left no" not in said
+
+
 def test_one_goes_on_in_python_and_on_the_command_line(tmp_path: Path) -> None:
     made = Sweep(PARABOLA, train=lambda params: params["x"] ** 2, seed=3, **QUICK)
     sweep_id = made.create()

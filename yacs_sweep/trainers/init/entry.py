@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .project import Module, Project
+from .project import Module, Project, dotted
 
 _NAMES = (  # the usual ones first
     r"train",
@@ -45,12 +45,12 @@ def _rank(stem: str) -> int | None:
 
 
 def _is_script(module: Module) -> bool:
-    """Tells whether a file is started: by `if __name__ == "__main__"`, or since it parses arguments as it is read."""
+    """Tells whether a file is started: by `if __name__ == "__main__"`, or as it parses arguments or opens a run when read."""
     for statement in module.tree.body:
         if isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
             return True
     return any(
-        isinstance(node, ast.Attribute) and node.attr == "parse_args"
+        isinstance(node, ast.Attribute) and (node.attr == "parse_args" or dotted(node) == ["wandb", "init"])
         for statement in module.tree.body
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
         for node in ast.walk(statement)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..styles import parse_literal
 from .arguments import UNKNOWN, Argument, config_argument, find_arguments, override_argument, written_config
 from .entry import find_entry, shown
 from .names import Choice, choose_aliases, choose_objective, choose_output, choose_seed, idle_aliases, is_setting
-from .project import Module, Place, Project, dotted
+from .project import Module, Place, Project
 from .read_log import LogMetrics, read_log, written_metrics, written_models
 from .settings import (
     HydraMain,
@@ -27,16 +26,19 @@ from .settings import (
     read_settings,
     read_words,
 )
-from .shipped import fitting_profile, is_shipped
+from .shipped import fitting_profile
 from .source import (
     checkpoint_patterns,
     environment_needed,
     gpu_settings,
     keys_of_options,
+    logged_metrics,
     printed_lines,
     printed_metrics,
     reached_modules,
     used_names,
+    uses,
+    wandb_settings,
 )
 from .tree import Tree, find_tree, flat, merged_arguments, merges
 
@@ -80,6 +82,7 @@ class Found:
     )  # aliases that do nothing, with the key and value because of which
     files: list[tuple[str, str]] = field(default_factory=list)  # that the trainer writes metrics to, with their formats
     unsure: list[str] = field(default_factory=list)
+    is_program: bool = False  # a script for W&B without options: a sweep file names it, and no profile is needed
 
 
 def find_trainer(
@@ -134,7 +137,7 @@ def _find_way(
                 f"Hydra's configuration {main.folder / main.name}.yaml was not found: parameters are guesses."
             )
         return
-    if _uses(places, "HfArgumentParser", "TrainingArguments", "Seq2SeqTrainingArguments"):
+    if uses(places, "HfArgumentParser", "TrainingArguments", "Seq2SeqTrainingArguments"):
         found.style, found.base, found.output_key = "argparse", "huggingface", "output_dir"
         found.leaves = {"learning_rate": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.0, "seed": 42}
         return
@@ -143,14 +146,14 @@ def _find_way(
     found.tree = find_tree(project, places)
     if found.tree is not None:
         _yacs(found, places, arguments, config)
-    elif _uses(places, "LightningCLI"):
+    elif uses(places, "LightningCLI"):
         found.style, found.base, found.output_key = "lightning", None, "trainer.default_root_dir"
         found.unsure.append("Write the keys of your model under `aliases`, such as `base_lr: model.lr`.")
         return
     elif any(argument.dest == "cfg_options" for argument in arguments.values()):
         found.style = "mmengine"
         _add_config_words(found, config)
-    elif _uses(places, "from_cli", "from_dotlist"):
+    elif uses(places, "from_cli", "from_dotlist"):
         found.style = "hydra"
         _add_config_words(found, config)
     else:
@@ -195,11 +198,10 @@ def _plain(
         _add_config_words(found, config)
     elif config is not None and config.required:
         _add_config_words(found, config)
-    if not arguments:
-        found.unsure.append(
-            "The script takes no options that could be found. If it calls wandb.init, a sweep file with "
-            f"`program: {found.script.as_posix()}` drives it without a profile."
-        )
+    if not arguments and (settings := wandb_settings(places)) is not None:
+        found.is_program, found.leaves = True, settings
+    elif not arguments:
+        found.unsure.append("The script takes no options that could be found, so parameters do not reach it.")
     return config
 
 
@@ -254,17 +256,6 @@ def _fill_required(found: Found, arguments: dict[str, Argument], config: Argumen
             )
 
 
-def _uses(places: list[Place], *names: str) -> bool:
-    """Tells whether what a script reaches calls one of these, in the script itself or its own modules."""
-    for place in places:
-        for node in ast.walk(place.node):
-            if isinstance(node, ast.Call) and (dotted(node.func) or [""])[-1] in names:
-                return True
-            if isinstance(node, ast.Name) and node.id in names:
-                return True
-    return False
-
-
 # -- its keys -----------------------------------------------------------------------------------------------------------
 def _read_config(found: Found, project: Project) -> None:
     """Finds a configuration file to start with, and takes its values for defaults."""
@@ -302,7 +293,7 @@ def _choose_keys(found: Found, places: list[Place], arguments: dict[str, Argumen
             found.unsure.append(f"{alias} is taken to be {choice.key}; there is also {', '.join(choice.others[:4])}.")
     if seed := choose_seed(found.leaves):
         found.seed = seed.key
-    else:
+    elif not found.is_program:
         found.unsure.append("No key of a seed was found: --train-best with several seeds needs the alias `seed`.")
     owners = keys_of_options(places, arguments, found.leaves) if found.tree else {}
     _choose_output(found, owners, arguments)
@@ -355,7 +346,7 @@ def _names_of_gpus(default: Any, option: Argument | None) -> str | None:
 
 def _choose_output(found: Found, owners: dict[str, str], arguments: dict[str, Argument]) -> None:
     """Chooses how the trainer is given its output folder: a key, or an option that overwrites the key."""
-    if found.output_key or "{output_dir}" in found.command:
+    if found.output_key or "{output_dir}" in found.command or found.is_program:
         return
     choice = choose_output(found.leaves)
     option = arguments.get(owners.get(choice.key, "")) if choice else None
@@ -411,7 +402,9 @@ def _find_rest(found: Found, project: Project, places: list[Place], logs: list[P
                 f"No metric was found in {', '.join(map(str, logs))}: see `metrics` in docs/trainers.md."
             )
     else:
-        found.suggested = [name for name in printed_metrics(printed) if name not in found.leaves and name not in _VAGUE]
+        in_source = [*logged_metrics(modules), *([] if found.is_program else printed_metrics(printed))]
+        others = {*found.leaves, *_VAGUE}
+        found.suggested = [name for name in dict.fromkeys(in_source) if name not in others]
     _choose_objective(found, bool(logs))
 
 
@@ -429,19 +422,13 @@ def _choose_objective(found: Found, seen: bool) -> None:
         found.unsure.append(f"The metric to optimise is not known ({text}); or fill in `metric` in the sweep file.")
         return
     found.objective = chosen[:2]
-    if not seen:
+    if not seen and not found.is_program:
         found.unsure.append(
-            f"The metric {chosen[0]} is a guess from the source's print statements. Name a log of the trainer "
+            f"The metric {chosen[0]} is a guess from what the source prints or logs. Name a log of the trainer "
             "(--init LOGFILE --force), or let it run for a minute (--init --force --try-run 60)."
         )
-    elif not chosen[2]:
+    elif seen and not chosen[2]:
         found.unsure.append(f"{chosen[0]} may be of the training data; a validation metric is a better objective.")
 
 
-def profile_name(root: Path) -> str:
-    """Makes a profile's name of the project's folder; none of a profile that ships, which others may extend."""
-    name = re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_") or "trainer"
-    return f"my_{name}" if is_shipped(name) else name
-
-
-__all__ = ["FILL_IN", "UNKNOWN", "Found", "find_trainer", "profile_name"]
+__all__ = ["FILL_IN", "UNKNOWN", "Found", "find_trainer"]

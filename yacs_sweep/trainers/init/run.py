@@ -14,8 +14,8 @@ from ...base.files import write_atomically
 from ...base.streams import is_terminal, output_width, print_lines
 from ...base.wording import wrap
 from ..load import load_profile
-from .find import Found, find_trainer, profile_name
-from .shipped import is_shipped
+from .find import Found, find_trainer
+from .shipped import is_shipped, profile_name
 from .try_run import command_of, try_run
 from .write import profile_text, sweep_text
 
@@ -33,7 +33,7 @@ def init(
     root: Path | None = None,
     show: Callable[[str], None] = print_lines,
 ) -> int:
-    """Writes configs/trainers/NAME.yaml and sweeps/NAME.yaml; returns 0.
+    """Writes configs/trainers/NAME.yaml and sweeps/NAME.yaml, of a script for W&B the latter alone; returns 0.
 
     Args:
         words: a script, configuration files and logs of the trainer.
@@ -61,10 +61,14 @@ def init(
     if exist and not force and not dry_run:
         raise ConfigError(f"--init: would replace {' and '.join(exist)}; --force does, --dry-run shows the new content")
     found = find_trainer(root, script, config, logs)
+    if found.is_program and try_for is not None:
+        raise ConfigError(f"--try-run: what {found.script} prints says nothing of what it logs to W&B; leave it out")
     if dry_run:
-        show(f"# {profile}\n{profile_text(found, name)}\n# {sweep}\n{sweep_text(found, name)}")
+        shown = "" if found.is_program else f"# {profile}\n{profile_text(found, name)}\n"
+        show(f"{shown}# {sweep}\n{sweep_text(found, name)}")
         return 0
-    _write(root / profile, profile_text(found, name))
+    if not found.is_program:
+        _write(root / profile, profile_text(found, name))
     if try_for is not None:
         loaded = load_profile(str(root / profile), project_root=root)
         command = command_of(loaded, found.config, root, python)
@@ -75,7 +79,7 @@ def init(
         _write(root / profile, profile_text(found, name))
     _write(root / sweep, sweep_text(found, name))
     width = output_width() if is_terminal() else None
-    for line in (f"written: {profile}, {sweep}", *_next_steps(found, name)):
+    for line in (f"written: {'' if found.is_program else f'{profile}, '}{sweep}", *_next_steps(found, name)):
         pieces = [line] if width is None else wrap(line, width, indent=4, shell=line.startswith("  "))
         show("\n".join(pieces))
     return 0
@@ -127,7 +131,7 @@ def _sort(words: Sequence[str], root: Path) -> tuple[Path | None, Path | None, l
 def _next_steps(found: Found, name: str) -> list[str]:
     """Returns what is unsure, and the commands to try."""
     trainer = f"torchrun:{name}" if found.distributed else name
-    words = [*COMMAND, "--trainer", trainer]
+    words = [*COMMAND, *([] if found.is_program else ["--trainer", trainer])]
     if found.needs_config:
         words += ["--config_file", str(found.config or "CONFIG.yaml")]
     words += ["--sweep-config", f"sweeps/{name}.yaml"]

@@ -84,3 +84,9 @@ def _sees(profile: TrainerProfile, lines: list[bytes]) -> bool:
     """Tells whether the lines hold metrics of usual names, which the profile should have found."""
     found = read_lines(lines).counts
     return any(name.rsplit("/", 1)[-1].lower() in ("loss", "map", "acc", "accuracy", "acc@1") for name in found)
+
+
+def profile_name(root: Path) -> str:
+    """Makes a profile's name of the project's folder; none of a profile that ships, which others may extend."""
+    name = re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_") or "trainer"
+    return f"my_{name}" if is_shipped(name) else name

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...logs.guessing import guess
-from .arguments import Argument
+from .arguments import Argument, literal
 from .names import looks_usual
 from .project import Module, Place, dotted
 from .trace import Tracer, key_path
@@ -21,6 +21,7 @@ _LOADS = re.compile(r"load|resume|convert|restore|pretrain", re.IGNORECASE)
 _LIBRARIES = {  # what a library's checkpoints are called, by the class that writes them
     "ModelCheckpoint": {"ignite": ("*.pt", "*.pth"), "lightning": ("*.ckpt",), "pytorch_lightning": ("*.ckpt",)},
 }
+_COUNTERS = ("epoch", "step", "iter", "iteration", "global_step", "batch")
 _GPUS = "CUDA_VISIBLE_DEVICES"
 _SPEC = re.compile(r"\{[^{}]*?(?P<colon>:(?P<spec>[^{}]*))?\}")
 _PERCENT = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?([sdifeEgGr%])")
@@ -162,6 +163,62 @@ def _of_library(module: Module, called: list[str]) -> tuple[str, ...]:
     item = module.imports.get(called[0])
     package = item.module.partition(".")[0] if item else ""
     return _LIBRARIES.get(called[-1], {}).get(package, ())
+
+
+def uses(places: Iterable[Place], *names: str) -> bool:
+    """Tells whether what a script reaches calls one of these, in the script itself or its own modules."""
+    for place in places:
+        for node in ast.walk(place.node):
+            if isinstance(node, ast.Call) and (dotted(node.func) or [""])[-1] in names:
+                return True
+            if isinstance(node, ast.Name) and node.id in names:
+                return True
+    return False
+
+
+def wandb_settings(places: Iterable[Place]) -> dict[str, Any] | None:
+    """Returns the configuration that a script gives to `wandb.init`, as far as it stands in the source.
+
+    None where it does not call that. A value that only the running program knows is `UNKNOWN`.
+    """
+    for place in places:
+        for node in ast.walk(place.node):
+            if isinstance(node, ast.Call) and dotted(node.func) == ["wandb", "init"]:
+                given = next((item.value for item in node.keywords if item.arg == "config"), None)
+                return _mapping(given, place)
+    return None
+
+
+def _mapping(node: ast.AST | None, place: Place) -> dict[str, Any]:
+    """Reads a mapping that is written there, or assigned to a name in the same function or file."""
+    if isinstance(node, ast.Name):
+        nodes = [*ast.walk(place.node), *place.module.nodes]
+        assigned = (item for item in nodes if isinstance(item, ast.Assign) and dotted(item.targets[0]) == [node.id])
+        node = next((item.value for item in assigned), None)
+    if isinstance(node, ast.Dict):
+        pairs = [(literal(key), value) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
+    elif isinstance(node, ast.Call) and dotted(node.func) == ["dict"]:
+        pairs = [(item.arg, item.value) for item in node.keywords]
+    else:
+        return {}
+    return {key: literal(value) for key, value in pairs if isinstance(key, str)}
+
+
+def logged_metrics(modules: Iterable[Module]) -> list[str]:
+    """Returns what is logged by name, counters left out: `wandb.log({"loss": …})`, `self.log("loss", …)`."""
+    found: dict[str, None] = {}
+    for module in modules:
+        for node in module.nodes:
+            if (
+                not isinstance(node, ast.Call)
+                or not node.args
+                or _called(node) not in ("log", "log_dict", "log_metrics")
+            ):
+                continue
+            first, several = node.args[0], len(node.args) > 1
+            keys = first.keys if isinstance(first, ast.Dict) else [first] if several else []
+            found |= {name: None for name in map(literal, filter(None, keys)) if isinstance(name, str)}
+    return [name for name in found if " " not in name and name not in _COUNTERS]
 
 
 def used_names(modules: Iterable[Module]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ ORDER = (  # of parameters in a first sweep
     "ims_per_batch",
 )
 PARAMETERS = 4
+_NOT_SEARCHED = re.compile(  # numbers that are no parameters of the training
+    r"seed|epoch|iter(s|ation)|max_?steps|worker|thread|gpu|device|port$|verbose|interval|every|freq|log|print|save|classes|eval|test"
+)
 _WIDTH = 100  # columns of a line with a comment
 
 
@@ -130,7 +134,7 @@ def _metric_lines(found: Found) -> list[str]:
     names = [name for name in found.metrics.counts if name != (found.metrics.axis or "epoch")] or found.suggested
     if names and found.extends is None:
         source = "in these files" if found.files else "in its log"
-        source = source if found.metrics.counts else "by its print statements; no log was given"
+        source = source if found.metrics.counts else "as the source has them; no log was given"
         text = f"No patterns are needed for metrics with these names ({source}): {', '.join(names[:24])}"
         lines += [
             "",
@@ -153,10 +157,12 @@ def written_by_init(path: str) -> bool:
 
 def sweep_text(found: Found, name: str) -> str:
     """Writes a sweep of three or four parameters with ranges around their defaults."""
+    of = f"{found.script.as_posix()}" if found.is_program else f"the trainer profile {name}"
     lines = [
-        f"# A first sweep for the trainer profile {name}, written by --init. Ranges are around the defaults",
+        f"# A first sweep for {of}, written by --init. Ranges are around the defaults",
         f"# of {'the trainer' if found.config is None else found.config}.",
         f"name: {name}",
+        *([f"program: {found.script.as_posix()}"] if found.is_program else []),
         "method: random   # or bayes: learns from the trials before; or grid: lists instead of ranges",
     ]
     if found.objective:
@@ -166,22 +172,31 @@ def sweep_text(found: Found, name: str) -> str:
         lines.append("# metric: {name: val/acc, goal: maximize}   # fill in: bayes, and the best trial, need one")
     lines.append("count: 10   # trials")
     chosen = [alias for alias in ORDER if alias in found.aliases and alias not in found.idle][:PARAMETERS]
-    if not chosen:
+    own = _own_keys(found, chosen)
+    if not chosen and not own:
         return (
             "\n".join([*lines, "parameters:   # no usual ones were found: write the trainer's keys", f"  {FILL_LR}"])
             + "\n"
         )
-    lines.append("parameters:   # aliases of the profile; any key of the trainer is a name, too")
+    if found.is_program:
+        lines.append("parameters:   # what the script gives wandb.init")
+    elif chosen:
+        lines.append("parameters:   # aliases of the profile; any key of the trainer is a name, too")
+    else:
+        lines.append("parameters:   # the trainer's keys; none has a usual name")
     for alias in chosen:
         key = found.aliases[alias].key
-        lines += _parameter(alias, key, found.leaves.get(key, UNKNOWN))
+        lines += _parameter(alias, key, found.leaves.get(key, UNKNOWN), key if found.is_program else alias)
+    for key in own:
+        lines += _parameter("", key, found.leaves[key], key)
     lines += [f"  # {alias}: does nothing with {why}" for alias, why in found.idle.items()]
     for alias in ("max_epochs", "max_iter"):
         if alias in found.aliases:
             default = found.leaves.get(found.aliases[alias].key)
             if isinstance(default, int) and default > 1:
+                written = found.aliases[alias].key if found.is_program else alias
                 lines.append(
-                    f"  # {alias}: {max(1, default // 10)}   # fixed: a tenth of {default}, for a quick first sweep"
+                    f"  # {written}: {max(1, default // 10)}   # fixed: a tenth of {default}, for a quick first sweep"
                 )
             break
     return "\n".join(lines) + "\n"
@@ -190,8 +205,22 @@ def sweep_text(found: Found, name: str) -> str:
 FILL_LR = "lr: {distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-1}"
 
 
-def _parameter(alias: str, key: str, default: Any) -> list[str]:
-    """Writes a parameter with a range around the default."""
+def _own_keys(found: Found, chosen: Sequence[str]) -> list[str]:
+    """Chooses numbers that have no usual name: of a script for W&B beside the usual ones, else where there are none."""
+    if (chosen and not found.is_program) or found.tree is not None or found.base:
+        return []
+    usual = {choice.key for choice in found.aliases.values()} | {found.seed}
+    numbers = [
+        key
+        for key, value in found.leaves.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if key not in usual and not _NOT_SEARCHED.search(key.lower())
+    ]
+    return numbers[: PARAMETERS - len(chosen)]
+
+
+def _parameter(alias: str, key: str, default: Any, name: str) -> list[str]:
+    """Writes a parameter with a range around the default; `alias` says what it is, `name` how the sweep file calls it."""
     known = isinstance(default, int | float) and not isinstance(default, bool)
     value = float(default) if known else math.nan
     said = f"# {key}; default {default:g}" if known else f"# {key}; its default is not known: check the range"
@@ -201,24 +230,24 @@ def _parameter(alias: str, key: str, default: Any) -> list[str]:
             low, high = (1e-5, 1e-2)
         lines = ["distribution: log_uniform_values   # spread evenly over the orders of magnitude"]
         return [
-            f"  {alias}:   {said}",
+            f"  {name}:   {said}",
             *(f"    {text}" for text in (*lines, f"min: {_float(low)}", f"max: {_float(high)}")),
         ]
-    if alias in ("warmup_epochs", "warmup_iters", "ims_per_batch"):
+    if alias in ("warmup_epochs", "warmup_iters", "ims_per_batch") or (not alias and isinstance(default, int)):
         whole = int(value) if known else 0
-        if alias == "ims_per_batch":
+        if alias in ("ims_per_batch", ""):
             values = sorted({max(1, whole // 2), whole, whole * 2}) if whole else [16, 32, 64]
         else:
             values = (
                 sorted({0, whole, 2 * whole}) if whole else [0, 5, 10] if alias == "warmup_epochs" else [0, 500, 1000]
             )
         listed = ", ".join(_float(item) if isinstance(default, float) else str(item) for item in values)
-        return [f"  {alias}: [{listed}]   {said}"]
+        return [f"  {name}: [{listed}]   {said}"]
     ranges = {"momentum": (0.8, 0.99), "dropout": (0.0, 0.5), "label_smoothing": (0.0, 0.2)}
     low, high = ranges.get(
         alias, (value / 2, min(value * 2, 1.0) if value <= 1 else value * 2) if value > 0 else (0.1, 0.9)
     )
-    return [f"  {alias}: {{min: {_float(low)}, max: {_float(high)}}}   {said}"]
+    return [f"  {name}: {{min: {_float(low)}, max: {_float(high)}}}   {said}"]
 
 
 def _float(value: float) -> str:

@@ -24,6 +24,7 @@ from yacs_sweep.trainers.init.run import init
 from yacs_sweep.trainers.init.shipped import _is_source
 from yacs_sweep.trainers.init.source import checkpoint_patterns
 from yacs_sweep.trainers.load import load_profile
+from yacs_sweep.trainers.own_command import own_command_profile
 from yacs_sweep.trainers.schemas.read import read_schema
 
 SECONDS = 5.0
@@ -561,3 +562,92 @@ def test_what_is_shown_fits_a_narrow_terminal(project: Path, monkeypatch: pytest
     shown = ran(project, [])
     assert max(map(len, shown.splitlines())) <= 79
     assert shown.splitlines()[-1].endswith("--count 1")
+
+
+WANDB = """
+import wandb
+
+defaults = dict(learning_rate=0.02, rank=8, decay=0.0, epochs=30, seed=1, log_every=10, name="mf")
+
+def fit():
+    run = wandb.init(project="films", config=defaults)
+    for epoch in range(wandb.config.epochs):
+        wandb.log({"epoch": epoch, "train_rmse": 1.0, "val_rmse": 2.0})
+
+if __name__ == "__main__":
+    fit()
+"""
+
+
+def test_a_script_for_wandb_is_named_by_its_sweep_file_alone(project: Path) -> None:
+    (project / "train.py").write_text(WANDB)
+    shown = ran(project, [])
+    profile, sweep = files(project)
+    assert not profile.exists() and "--trainer" not in shown and "please check" not in shown
+    written = yaml.safe_load(sweep.read_text())
+    assert written["program"] == "train.py"
+    assert written["metric"] == {"name": "val_rmse", "goal": "minimize"}
+    assert written["parameters"] == {
+        "learning_rate": {"distribution": "log_uniform_values", "min": 0.004, "max": 0.1},
+        "rank": [4, 8, 16],
+    }
+    assert own_command_profile(sweep_from_dict(written), project).name == "train.py"
+    with pytest.raises(ConfigError, match=r"--try-run: what train\.py prints says nothing"):
+        ran(project, [], force=True, try_for=1.0)
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["{'lr': 0.1, 'momentum': 0.9}", "dict(lr=0.1, momentum=0.9)", "settings", "{**other, 'lr': 0.1, 'momentum': 0.9}"],
+)
+def test_the_settings_of_a_script_for_wandb_are_read_as_they_stand(config: str, project: Path) -> None:
+    (project / "train.py").write_text(
+        "import wandb\nother = {}\n"
+        "def main():\n"
+        "    settings = {'lr': 0.1, 'momentum': 0.9}\n"
+        f"    wandb.init(config={config})\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    ran(project, [])
+    assert set(yaml.safe_load(files(project)[1].read_text())["parameters"]) == {"lr", "momentum"}
+
+
+def test_a_script_for_wandb_with_options_has_a_profile_and_the_metric_that_it_logs(project: Path) -> None:
+    write(ARGPARSE, project)
+    (script,) = project.glob("*.py")
+    code = script.read_text()
+    script.write_text(
+        f"import wandb\n{code}\n    wandb.init(config=args)\n    wandb.log({{'dev_wer': 0.5, 'took': 1}})\n"
+    )
+    ran(project, [], force=True)
+    profile, sweep = files(project)
+    assert yaml.safe_load(profile.read_text())["overrides"] == "argparse"
+    assert yaml.safe_load(sweep.read_text())["metric"] == {"name": "dev_wer", "goal": "minimize"}
+
+
+def test_options_without_usual_names_are_searched_where_there_are_no_others(project: Path) -> None:
+    (project / "train.py").write_text(
+        "import argparse\n"
+        "if __name__ == '__main__':\n"
+        "    parser = argparse.ArgumentParser()\n"
+        "    parser.add_argument('--stumps', type=int, default=50)\n"
+        "    parser.add_argument('--shrinkage', type=float, default=0.1)\n"
+        "    parser.add_argument('--part', type=float, default=1.0)\n"
+        "    parser.add_argument('--offset', type=float, default=-1.0)\n"
+        "    parser.add_argument('--workers', type=int, default=4)\n"
+        "    parser.add_argument('--seed', type=int, default=1)\n"
+        "    parser.add_argument('--name', default='x')\n"
+        "    print(parser.parse_args())\n"
+    )
+    ran(project, [])
+    profile, sweep = files(project)
+    written = yaml.safe_load(sweep.read_text())
+    assert written["parameters"] == {
+        "stumps": [25, 50, 100],
+        "shrinkage": {"min": 0.05, "max": 0.2},
+        "part": {"min": 0.5, "max": 1.0},
+    }
+    loaded = load_profile(str(profile), project_root=project)
+    schema = read_schema(loaded)
+    assert schema is not None and written["parameters"].keys() <= schema.values.keys()
