@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,10 @@ def test_an_old_sweep_is_shown_resumed_retried_and_trained_again(tmp_path: Path,
     after = summary(project, sweep_id)
     assert after["counts"]["finished"] == before["counts"]["finished"] + OPEN[name] and after["counts"]["failed"] == 1
     assert_same_form(before, after)
+    line = re.search(r"train with it: (.*)", told)
+    assert line is not None  # in today's interpreter: the trial's was another machine's
+    again = subprocess.run(line[1], shell=True, cwd=project, capture_output=True, text=True, timeout=60, check=False)
+    assert again.returncode == 0 and "Validation: accuracy" in again.stdout, again.stderr
 
     (project / "warmup.txt").touch()  # the cause of the failure is mended
     run(project, "--sweep_id", sweep_id, "--retry-failed")

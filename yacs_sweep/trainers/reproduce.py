@@ -19,7 +19,7 @@ from ..base.errors import ConfigError
 from ..logs.names import FIELD
 from ..records.folder import TrialRecord, move_paths
 from .overrides import Overrides
-from .profile import TrainerProfile
+from .profile import PYTHON, TrainerProfile
 from .styles import override_arguments
 from .ways.files import PARAMS_FILE, config_name, with_moved_includes
 
@@ -87,7 +87,7 @@ def repeat_trial(
         moved = _in_folder(words, trial_dir, folder)
         return Repeat(moved, None, {}, folder if moved != words else None)
     old, new = profile.output_dir(trial_dir), profile.output_dir(folder)
-    words = _without_gpus(words, profile, old, record)
+    words = _with_interpreter(_without_gpus(words, profile, old, record), profile)
     if best is not None:
         given = given_words(words, profile, old)
         assert given is not None and given.config_file is not None
@@ -252,6 +252,15 @@ def _without_gpus(words: Sequence[str], profile: TrainerProfile, folder: Path, r
     before, after = list(words[:start]), list(words[end:])
     alone = not after and before[-1:] == [profile.overrides_option]  # nothing stands behind the option any more
     return before[:-1] if alone else [*before, *after]
+
+
+def _with_interpreter(words: Sequence[str], profile: TrainerProfile) -> list[str]:
+    """Names the interpreter of today where the trial's is gone: an environment that was made again elsewhere."""
+    found, templates = list(words), [*profile.wrap, *profile.command]
+    for place in {0, len(profile.wrap)} if len(templates) <= len(words) else ():
+        if templates[place] == PYTHON and os.path.isabs(found[place]) and not os.path.exists(found[place]):
+            found[place] = profile.interpreter()
+    return found
 
 
 def _in_folder(words: Sequence[str], old: Path, new: Path, except_for: Sequence[Path] = ()) -> list[str]:
