@@ -182,6 +182,11 @@ def _is_path(name: str) -> bool:
 
 def _find(name: str, project_root: Path, besides: Path | None = None) -> Path:
     """Returns the file of a name or path; `besides` is a file that does not count."""
+    if name.endswith(".py") and Path(name).expanduser().is_file():
+        raise ConfigError(
+            f"--trainer {name}: is a script, not a profile; `--init {name}` writes its profile and a first sweep, or name "
+            f"the script in the sweep file, `program: {name}`, and leave --trainer out"
+        )
     if _is_path(name):
         path = Path(name).expanduser()
         if not path.is_file():

@@ -151,6 +151,17 @@ def test_an_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
         load_profile(tmp_path / "none.yaml", project_root=tmp_path)
 
 
+def test_a_script_in_place_of_a_profile_is_told_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "code/train.py", "print(1)")
+    for name in ("code/train.py", str(tmp_path / "code" / "train.py")):
+        with pytest.raises(ConfigError, match="is a script, not a profile") as caught:
+            load_profile(name, project_root=tmp_path)
+        assert f"`--init {name}`" in str(caught.value) and f"`program: {name}`" in str(caught.value)
+    with pytest.raises(ConfigError, match="no such profile"):
+        load_profile("gone.py", project_root=tmp_path)
+
+
 def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
