@@ -87,7 +87,7 @@ def test_what_is_no_url_is_told_without_it() -> None:
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ConfigError, match=r"pip install 'yacs-sweep\[postgres\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'psycopg\[binary\]'"):
         database.make_engine("postgresql://host/x")
 
 
