@@ -1,6 +1,6 @@
 """Makes live.svg: runs a sweep on a terminal that exists in memory alone, and draws what is on it at some moment.
 
-    .venv/bin/python docs/images/live.py [--seconds 400] [--size 124x16] [-- ARGUMENTS OF tools/sweep.py]
+    .venv/bin/python docs/images/live.py [--seconds 200] [--size 94x15] [-- ARGUMENTS OF tools/sweep.py]
 
 Nothing in the picture is made up: the sweep is a real one, by default of configs/smoke.yml on the images the project draws.
 """
@@ -38,7 +38,6 @@ metric: {name: val/mAP, goal: maximize}
 parameters:
   base_lr: {min: 0.0001, max: 0.003, distribution: log_uniform_values}
   margin: {min: 0.1, max: 0.6}
-  max_epochs: 12
 early_terminate: {type: hyperband, min_iter: 3, eta: 2}
 count: 12
 """
@@ -74,7 +73,8 @@ def drawn(screen: pyte.Screen, title: str) -> str:
     """Draws the screen as SVG."""
     console = Console(record=True, width=screen.columns, file=io.StringIO(), force_terminal=True, color_system="256")
     last = max((row for row, line in enumerate(screen.display) if line.strip()), default=0)
-    for row in range(last + 1):
+    first = next((row for row, line in enumerate(screen.display) if line[:1].strip()), 0)  # no half of a message
+    for row in range(first, last + 1):
         text = Text()
         for column in range(screen.columns):
             cell = screen.buffer[row][column]
@@ -85,8 +85,8 @@ def drawn(screen: pyte.Screen, title: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=400.0, help="from the start of the sweep to the picture")
-    parser.add_argument("--size", default="124x16", help="columns and rows of the terminal")
+    parser.add_argument("--seconds", type=float, default=200.0, help="from the start of the sweep to the picture")
+    parser.add_argument("--size", default="94x15", help="columns and rows of the terminal")
     parser.add_argument("arguments", nargs="*", help="of tools/sweep.py, after --")
     options = parser.parse_args()
     columns, rows = map(int, options.size.split("x"))
@@ -95,7 +95,7 @@ def main() -> None:
         (folder / "sweep.yaml").write_text(SWEEP)
         arguments = options.arguments or [
             *("--config_file", str(ROOT / "configs" / "smoke.yml"), "--sweep-config", "sweep.yaml", "--workers", "3"),
-            *("--controller", "local", "--wandb-mode", "disabled"),
+            *("--controller", "local", "--wandb-mode", "disabled", "SOLVER.MAX_EPOCHS", "12"),
         ]
         for inside in ROOT.iterdir():  # the trainer is started from the project's root
             if inside.name not in ("log", "sweep.yaml"):

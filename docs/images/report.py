@@ -1,6 +1,6 @@
 """Makes report.png, front.png and page.png: the upper part of a report, in headless Chromium (Debian's, with its driver).
 
-python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500] [--output front.png]
+python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500 | --through trials] [--output front.png]
 python docs/images/report.py --made-up trials --height 1130 --output page.png
 python docs/images/report.py --made-up seeds --height 1820 --output front.png
 
@@ -42,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--made-up", choices=("trials", "seeds"), help="a sweep of the tests instead")
     parser.add_argument("--width", type=int, default=1100, help="of the window, in pixels")
     parser.add_argument("--height", type=int, default=1500, help="of the picture, in pixels")
+    parser.add_argument("--through", metavar="SECTION", help="end the picture with this section, such as trials")
     parser.add_argument("--output", default="report.png", help="the picture's name, in this folder")
     return parser
 
@@ -65,10 +66,14 @@ def main() -> int:
         page.run("report.drawAll()")
         page.until("return report.done")
         page.run(SHORTEN)
+        height = options.height
+        if options.through:
+            bottom = "Math.round(document.getElementById('{}').getBoundingClientRect().bottom + scrollY)"
+            height = page.run(f"return {bottom.format(options.through)}")
         shot = Path(folder) / "whole.png"
         page.screenshot(shot)
         whole = Image.open(io.BytesIO(shot.read_bytes())).convert("RGB")
-    part = whole.crop((0, 0, whole.width, min(whole.height, options.height)))
+    part = whole.crop((0, 0, whole.width, min(whole.height, height)))
     part.quantize(200).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
     print(HERE / options.output, part.size)
     return 0

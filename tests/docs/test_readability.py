@@ -11,15 +11,10 @@ import pytest
 from tests.docs.documents import ROOT
 
 TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "readability.py"))
-NOT_YET = {  # to be shortened
-    "README.md",
-}
 
 
 @pytest.mark.parametrize("document", TOOL["tracked"](), ids=lambda path: str(path.relative_to(ROOT)))
 def test_sentences_are_short(document: Path) -> None:
-    if str(document.relative_to(ROOT)) in NOT_YET:
-        pytest.skip("has sentences that are to be shortened")
     measured = TOOL["read"](document)
     assert [(sentence.line, sentence.text) for sentence in measured.too_long] == []
     assert measured.mean <= measured.limits.mean
