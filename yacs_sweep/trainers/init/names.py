@@ -206,14 +206,21 @@ def choose_objective(metrics: Iterable[str]) -> tuple[str, str, bool] | None:
             continue
         kind = next(group for group in "abcd" if match[group])
         held_out = bool(_HELD_OUT.search(name)) or kind == "a" or last.startswith("rank")
-        running = bool(f"{name}_avg" in names or re.search("iter|final", name.lower()))  # of a batch, of the end
-        summed_up = any(other.endswith(f"/{name}") and _HELD_OUT.match(other) for other in names) and not running
+        running = _is_running(name, names)
+        # `Acc@1` beside a `test/Acc@1` of each batch is their mean; beside one that is a result it is of the training.
+        ends = [other for other in names if other.endswith(f"/{name}") and _HELD_OUT.match(other)]
+        summed_up = bool(ends) and not running and all(_is_running(other, names) for other in ends)
         ranked.append((not (held_out or summed_up), running, kind, len(name), place, name))
     if not ranked:
         return None
     other, _, kind, _, _, name = min(ranked)
     less = lower_is_better(name) or (kind in "cd" and not higher_is_better(name))
     return name, "minimize" if less else "maximize", not other
+
+
+def _is_running(name: str, names: Iterable[str]) -> bool:
+    """Tells whether a metric is of a batch, or of the end of all, by its name and those beside it."""
+    return f"{name}_avg" in names or bool(re.search("iter|final", name.lower()))
 
 
 def looks_usual(metric: str) -> bool:

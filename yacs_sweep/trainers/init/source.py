@@ -253,7 +253,7 @@ def printed_metrics(lines: Iterable[str]) -> list[str]:
 
 
 def _rendered(node: ast.AST) -> str | None:
-    """Renders a format string: `f"…"`, `"…".format(…)`, `"…" % …`, `info("…", …)`."""
+    """Renders a format string or what is printed: `f"…"`, `"…".format(…)`, `"…" % …`, `info("…", …)`, `print("…", x)`."""
     if isinstance(node, ast.JoinedStr):
         return "".join(
             str(part.value) if isinstance(part, ast.Constant) else _number(_spec(getattr(part, "format_spec", None)))
@@ -264,6 +264,9 @@ def _rendered(node: ast.AST) -> str | None:
             text = _joined(node.func.value)
             return None if text is None else _SPEC.sub(lambda match: _number(match["spec"] or ""), text)
         name = (dotted(node.func) or [""])[-1]
+        if name == "print" and len(node.args) > 1:
+            texts = [_joined(part) or _rendered(part) or "0.5" for part in node.args]
+            return " ".join(texts)
         if name in ("info", "warning", "debug", "log") and len(node.args) > 1 and (text := _joined(node.args[0])):
             return _PERCENT.sub(lambda match: "%" if match[1] == "%" else _number(match[1]), text)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and (text := _joined(node.left)) is not None:

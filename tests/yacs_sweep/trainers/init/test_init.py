@@ -266,6 +266,8 @@ def test_a_run_that_fails_is_told_with_its_last_line(project: Path) -> None:
         (["loss", "loss_avg", "test/Acc@1", "test/Acc@1_avg", "Acc@1", "max_accuracy"], ("Acc@1", "maximize")),
         (["train/loss", "val/loss"], ("val/loss", "minimize")),
         (["loss", "test/accuracy"], ("test/accuracy", "maximize")),
+        (["loss", "train/loss", "test/loss"], ("test/loss", "minimize")),
+        (["ppl", "loss", "val/loss", "val/ppl", "test/ppl"], ("val/ppl", "minimize")),
         (["lr", "time"], None),
     ],
 )  # fmt: skip
@@ -651,3 +653,17 @@ def test_options_without_usual_names_are_searched_where_there_are_no_others(proj
     loaded = load_profile(str(profile), project_root=project)
     schema = read_schema(loaded)
     assert schema is not None and written["parameters"].keys() <= schema.values.keys()
+
+
+def test_values_that_are_printed_behind_their_names_are_found(project: Path) -> None:
+    (project / "train.py").write_text(
+        "import argparse\n"
+        "if __name__ == '__main__':\n"
+        "    args = argparse.ArgumentParser().parse_args()\n"
+        "    for epoch in range(3):\n"
+        "        loss = 1 / (epoch + 1)\n"
+        "        print('Epoch', epoch, 'train loss:', loss)\n"
+        "        print('test loss:', loss)\n"
+    )
+    ran(project, [])
+    assert yaml.safe_load(files(project)[1].read_text())["metric"] == {"name": "test/loss", "goal": "minimize"}
