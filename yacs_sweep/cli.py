@@ -131,12 +131,12 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
         return show_profiles(options.trainer.partition(":")[2], Path.cwd())
     if options.test_patterns:
         from .show.pattern_report import show_patterns
-        from .trainers.choose import DEFAULT_TRAINER
-        from .trainers.function import FunctionProfile
-        from .trainers.load import load_profile
+        from .spec.sweep_files import load_spec, preset_folders
+        from .trainers.choose import choose_profile
 
-        assert not isinstance(options.trainer, FunctionProfile)  # which only Python gives
-        profile = load_profile(options.trainer or DEFAULT_TRAINER, project_root=Path.cwd())
+        file = next(iter(options.sweep_config or ()), None)
+        spec = None if file is None else load_spec(file, search_dirs=preset_folders())
+        profile = choose_profile(options.trainer, spec, Path.cwd())
         return show_patterns(profile, Path(options.test_patterns))
     if options.check:
         from .launch.check.doctor import check

@@ -11,6 +11,7 @@ import pytest
 
 from tests.patterns import compile_pattern
 from tests.sweeping import SWEEP, environment, sweep, write_sweep
+from yacs_sweep.cli import main
 from yacs_sweep.logs.near_misses import boundaries, explain, longest_prefix, near_names
 from yacs_sweep.logs.parser import LogParser
 from yacs_sweep.logs.patterns import LogFormat, compile_search
@@ -78,6 +79,21 @@ def test_a_printed_tree_is_no_line_with_metrics(tmp_path: Path) -> None:
     assert suggested(tmp_path, f"loss: 1.5\n12:00 config:\n{TREE}12:01 acc: 0.7\n") == ["loss: 1.5", "12:01 acc: 0.7"]
     assert suggested(tmp_path, TREE) == []
     assert suggested(tmp_path, "BATCH: 64\nDROP: 0.5\nf1: 0.8\nWD: 0.0005\n") != []  # may be results
+
+
+def test_a_sweep_files_own_program_is_read_by_its_own_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "s.yaml").write_text(
+        "program: train.py\nmethod: grid\nmetric: {name: val/loss, goal: minimize}\nparameters: {lr: [0.1, 0.2]}\n"
+    )
+    (tmp_path / "train.log").write_text("epoch 1: val loss 0.25\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["--test-patterns", "train.log", "--sweep-config", "s.yaml"]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "train.log: profile train.py, the generic patterns"
+    assert any("val/loss: 0.25" in line for line in rest)
 
 
 def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
