@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import re
@@ -91,6 +92,8 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         *NAMING,
         *WITH_ID,
         "now",
+        "no_project_defaults",  # which a program does not read
+        argparse.SUPPRESS,  # --version, --print-completion
     }
     assert set(Keywords.__annotations__) == {action.dest for action in make_parser()._actions} - others
 
