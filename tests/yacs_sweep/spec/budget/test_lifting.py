@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from yacs_sweep.spec.budget.budget import Budget
 from yacs_sweep.spec.budget.lifting import without_reached
 
-NOW = datetime(2026, 11, 30, 13, 50, tzinfo=UTC)
+NOW = datetime(2026, 11, 30, 13, 50, tzinfo=timezone.utc)
 PAST, LATER = (NOW - timedelta(minutes=2)).isoformat(), (NOW + timedelta(minutes=2)).isoformat()
 FILE = Budget(until=NOW - timedelta(minutes=5), seconds=60)
 
