@@ -219,7 +219,7 @@ def minimized(sweep):
 
 
 def test_the_example_of_the_document_runs(tmp_path: Path) -> None:
-    section = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8").partition("## Your own search\n")[2]
+    section = (ROOT / "docs" / "search-plugins.md").read_text(encoding="utf-8").partition("## An Optuna study\n")[2]
     text = section.partition("```yaml\n")[2].partition("```")[0]
     source = section.partition("```python\n")[2].partition("```")[0]
     ran = start(tmp_path, "--count", "3", text=text, source=source)
@@ -278,8 +278,8 @@ def test_ax_chooses_points_and_a_sweep_is_resumed(tmp_path: Path) -> None:
 
 @needs_ax
 def test_the_example_of_ax_in_the_document_runs_and_its_mistakes_are_one_line(tmp_path: Path) -> None:
-    section = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8").partition("`engine: ax` lets")[2]
-    text = section.partition("```yaml\n")[2].partition("```")[0]
+    section = (ROOT / "docs" / "search-plugins.md").read_text(encoding="utf-8").partition("## Ax\n")[2]
+    text = section.partition("```yaml\n")[2].partition("```")[0].replace("ax_search.py", "search.py")
     source = section.partition("```python\n")[2].partition("```")[0]
     ran = start(tmp_path, "--count", "2", text=text, source=source)
     assert ran.code == 0, ran.err
