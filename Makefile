@@ -99,7 +99,7 @@ docs: setup
 site: setup
 	@[ -x .venv-docs/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-docs
 	@.venv/bin/uv pip install --quiet --python .venv-docs/bin/python -r requirements-docs.txt
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 	@echo "site: build/site/index.html"
 
 test-site: site chromium
