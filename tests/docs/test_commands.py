@@ -54,6 +54,7 @@ VARIANTS = (  # in this order
     Variant(r" …(?!.*--sweep-config)", "any sweep", " --config_file configs/smoke.yml --sweep-config sweep_test"),
     Variant(r" …(?=.*--sweep-config)", "any configuration", " --config_file configs/smoke.yml"),
     Variant(r"^make ", "would run this suite in itself, for hours", "make -n "),
+    Variant(r"^docker ", "wants a daemon; tests/tools/test_container.py reads the Dockerfile"),
     Variant(r"^\./test_sweep\.sh$", "minutes; the slow test runs it as it stands", "./test_sweep.sh --dry-run"),
     Variant(
         r"^(python tools/sweep\.py .*configs/(?:baseline|\w+/\w+)\.yml.*)(?<!--dry-run)$",
@@ -205,7 +206,7 @@ def parse(text: str) -> None:
     }.get(program, program)
     if program.startswith("/path/to/checkout/"):
         program = program.removeprefix("/path/to/checkout/")
-    checks = {"make": _make, "pip": _pip, "wandb": _wandb}
+    checks = {"make": _make, "pip": _pip, "wandb": _wandb, "docker": _docker}
     if program in checks:
         checks[program](words[1:])
     elif program == "optuna-dashboard":  # not among the requirements, which the text says
@@ -258,6 +259,18 @@ def _pip(words: list[str]) -> None:
         if found := re.fullmatch(r"(?:\.|\S+\.whl|yacs-sweep)\[(.*)\]", word):
             missing = set(found[1].split(",")) - set(re.findall(r"^(\w+) =", table, re.MULTILINE))
             assert not missing, f"pip: there are no extras {missing}"
+
+
+def _docker(words: list[str]) -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    if words[0] == "build":
+        given = [words[place + 1] for place, word in enumerate(words) if word == "--build-arg"]
+        missing = [each for each in given if not re.search(rf"^ARG {each.partition('=')[0]}\b", text, re.MULTILINE)]
+        assert not missing, f"docker: the Dockerfile has no {missing}"
+    elif words[0] == "run" and "yacs-sweep" in words:
+        before, _, after = " ".join(words).partition(" yacs-sweep")
+        script = after.split() if "--entrypoint" in before else ["tools/sweep.py", *after.split()]
+        _script(script[0], script[1:])
 
 
 def _wandb(words: list[str]) -> None:
