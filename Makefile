@@ -1,10 +1,14 @@
 # make setup | hooks | docs | dist | test | test-slow | test-recipes | test-slurm | test-ray | test-notebook | test-examples | test-clients | test-wheels | site | test-site | check | chaos | mutants | bench | requirements | upgrade | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-recipes test-slurm test-ray test-notebook test-examples test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements upgrade clean
+.PHONY: setup uv hooks test test-slow test-recipes test-slurm test-ray test-notebook test-examples test-clients test-clients-short test-wheels dist postgres chromium lint types check docs chaos mutants bench site test-site requirements upgrade clean
 
 setup:
 	@tools/setup.sh dev
+
+# For targets with an environment of their own.
+uv:
+	@tools/setup.sh uv
 
 # Lint and format before each commit, by `pre-commit`, which is installed on first use.
 hooks: setup
@@ -63,7 +67,7 @@ test-clients-short:
 	@$(MAKE) --no-print-directory client-0.31 SELECT='-k wheel'
 
 # The source archive and the wheel, from the files that git tracks, into dist/.
-dist: setup
+dist: uv
 	tools/dist.sh
 
 # Both, installed by themselves on each Python that is here: a sweep of a plain script from its --init to its report.
@@ -96,13 +100,13 @@ docs: setup
 	$(PY) -m tests.docs.profile_table
 
 # The documents as a site that opens from the disk, build/site/index.html, by tools that have an environment of their own.
-site: setup
+site: uv
 	@[ -x .venv-docs/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-docs
 	@.venv/bin/uv pip install --quiet --python .venv-docs/bin/python -r requirements-docs.txt
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 	@echo "site: build/site/index.html"
 
-test-site: site chromium
+test-site: setup site chromium
 	$(PY) -m pytest -m site tests/docs/test_site.py
 
 # Kills and faults at random over hundreds of trials, then an audit; at most 10 minutes.

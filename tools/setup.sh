@@ -2,6 +2,7 @@
 # Makes .venv with the pinned requirements. Does nothing, at once, when they have not changed.
 #   tools/setup.sh          what running needs
 #   tools/setup.sh dev      what developing needs on top
+#   tools/setup.sh uv       uv alone, for what has an environment of its own
 # Says first how much is downloaded. PYTHON chooses the interpreter the environment is made with (3.10 or newer);
 # SETUP_TORCH=cpu takes torch for the CPU alone, which is a tenth of it, SETUP_TORCH=registry what the registry has (Linux:
 # with CUDA). The choice is kept for later calls.
@@ -36,6 +37,7 @@ fi
 # uv resolves by its own settings, not pip's: an extra index or a wheel folder in pip's configuration
 # may hold a torch that does not match torchvision's.
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -qq --disable-pip-version-check uv
+[ "${1:-}" != uv ] || exit 0
 pins=$(mktemp -d)
 trap 'rm -rf "$pins"' EXIT
 cp "$requirements" "$pins/requirements.txt"

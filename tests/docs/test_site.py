@@ -100,6 +100,11 @@ def test_no_page_names_a_host_to_load_something_from(site: Path) -> None:
     assert [str(page) for page in pages if loads.search(page.read_text(encoding="utf-8"))] == []
 
 
+def test_korean_pages_say_their_language(site: Path) -> None:
+    for name, language in (("ko/wandb", "ko"), ("wandb", "en")):
+        assert f'<html lang="{language}"' in (site / f"{name}.html").read_text(encoding="utf-8")
+
+
 def test_the_reference_has_the_python_interface(site: Path) -> None:
     import yacs_sweep
 

@@ -112,15 +112,21 @@ def project(programs: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def set_up(project: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def set_up(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [project / "tools" / "setup.sh"],
+        [project / "tools" / "setup.sh", *words],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_uv_alone_brings_no_requirements(project: Path) -> None:
+    done = set_up(project, "uv")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert not (project / "calls").exists() and not list((project / ".venv").glob(".installed-*"))
 
 
 def test_the_size_of_what_is_missing_is_said_first(project: Path) -> None:

@@ -230,3 +230,10 @@ def as_the_forge_reads_it(markdown: str) -> str:
         if rest.startswith("|") and not fence:
             lines[-1] = _CODE.sub(lambda code: code[0].replace("\\|", "|"), lines[-1])
     return "\n".join(lines)
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Names the language of a Korean page, by which browsers break its lines and screen readers read it."""
+    if not page.file.src_uri.startswith("ko/"):
+        return output
+    return output.replace('<html lang="en"', '<html lang="ko"', 1)
